@@ -1,0 +1,142 @@
+"""What the API gives to a reader, and what it hands to the journal: frozen values, no behaviour."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ailf.async_tasks.states import EventKind, Reason, ResultFormat, TaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInfo:
+    """A task as the journal has it: the columns of the table ``tasks`` as Python values."""
+
+    id: str
+    """The id that ``submit`` returned."""
+    name: str
+    """The name given, or the qualified name of the coroutine."""
+    status: TaskStatus
+    """Where the task stands."""
+    reason: Reason | None
+    """Why it failed or was cancelled; None while unfinished and on success."""
+    progress: float
+    """The last progress reported, 0 to 100; 0 until then. An int comes back as an int."""
+    progress_message: str | None
+    """The last message reported with a progress."""
+    created_at: datetime
+    """When it was submitted (UTC)."""
+    started_at: datetime | None
+    """When its coroutine started (UTC)."""
+    completed_at: datetime | None
+    """When it ended, in whichever end state (UTC)."""
+    timeout: float | None
+    """Its time limit in seconds, counted from its start."""
+    metadata: Mapping[str, Any]
+    """What the submitter attached; an empty dict where nothing was."""
+    result: Any
+    """What it returned: see ``result_format``. None while unfinished, failed or cancelled."""
+    result_format: ResultFormat | None
+    """Whether the journal holds the result as JSON or as a bounded ``repr``; None where there is none."""
+    error: str | None
+    """The text of its exception."""
+    error_type: str | None
+    """The qualified name of its exception's type."""
+    traceback: str | None
+    """The traceback of its exception, bounded."""
+    owner_id: str
+    """The id of the manager that ran it: a row of the table ``owners``."""
+
+    @property
+    def duration(self) -> float | None:
+        """The seconds from its start to its end; None where it never started or has not ended."""
+        if self.started_at is None or self.completed_at is None:
+            return None
+        return (self.completed_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """One line of a task's timeline: a row of the table ``task_events``."""
+
+    seq: int
+    """The position in the journal; later events have higher ones, and none is used twice."""
+    task_id: str
+    """The id of the task."""
+    at: datetime
+    """When it happened (UTC)."""
+    kind: EventKind
+    """What happened."""
+    progress: float | None
+    """The progress reported, for an event of that kind."""
+    message: str | None
+    """The progress message, the error, or why the task was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a coroutine ended, before it is written anywhere."""
+
+    status: TaskStatus
+    reason: Reason | None = None
+    value: Any = None
+    error: str | None = None
+    error_type: str | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A task was accepted."""
+
+    task_id: str
+    at: datetime
+    name: str
+    timeout: float | None
+    metadata: str
+    """The metadata as JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A task is about to run."""
+
+    task_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A task reported progress; None leaves the earlier message."""
+
+    task_id: str
+    at: datetime
+    progress: float
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A task ended, coming from the state ``expected``."""
+
+    task_id: str
+    at: datetime
+    expected: TaskStatus
+    outcome: Outcome
+    result: str | None = None
+    """The value of the outcome as text."""
+    result_format: ResultFormat | None = None
+
+
+Change = Submitted | Started | Progressed | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which tasks a query is about; None and empty mean all."""
+
+    statuses: tuple[TaskStatus, ...] = ()
+    name: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    created_after: datetime | None = None
+    created_before: datetime | None = None
