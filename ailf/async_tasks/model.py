@@ -107,7 +107,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """A task reported progress; None leaves the earlier message."""
+    """A task reported progress, with the message that is in force now."""
 
     task_id: str
     at: datetime

@@ -1,0 +1,183 @@
+"""The journal: a SQLite file with everything that happened to every task.
+
+``Journal`` is the one door to it. What lies behind, each in a module of its own: the group-commit
+writer, the queries, owners and recovery, retention, migrations.
+"""
+
+import asyncio
+import atexit
+import os
+import sqlite3
+import weakref
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ailf.async_tasks.journal import owners, retention
+from ailf.async_tasks.journal.engine import Access, Durability, async_engine, connect, sync_engine, translated
+from ailf.async_tasks.journal.migrate import MigrateMode, ensure_current
+from ailf.async_tasks.journal.queries import AsyncReader, Reader
+from ailf.async_tasks.journal.retention import Retention
+from ailf.async_tasks.journal.writer import Done, Record, Writer
+from ailf.async_tasks.model import Change, Ended
+from ailf.errors import JournalError
+
+__all__ = ["Durability", "Journal", "MigrateMode", "Retention"]
+
+AT_EXIT_PATIENCE_SECONDS = 2.0
+"""How long a process that forgot to stop tries, at its exit, to write what it still has."""
+
+_open_journals: "weakref.WeakSet[Journal]" = weakref.WeakSet()
+_inherited: "list[Journal]" = []
+
+
+class Journal:
+    """An open journal: an owner in it that holds its lock, a writer, and readers.
+
+    Attributes:
+        path: the file.
+        owner: who this process is in the journal.
+        reader: reads in the caller's thread.
+        areader: reads without blocking the event loop.
+        is_inherited: whether this is a forked child's copy, which must not be used.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        durability: Durability,
+        owner: owners.Owner,
+        lock: owners.OwnerLock,
+        connection: sqlite3.Connection,
+    ) -> None:
+        self.path = path
+        self.owner = owner
+        self.reader = Reader(sync_engine(path, Access.READ, durability), path)
+        self.areader = AsyncReader(async_engine(path), path)
+        self.is_inherited = False
+        self._lock = lock
+        self._connection = connection
+        self._writer: Writer | None = None
+        _open_journals.add(self)
+
+    @classmethod
+    def open(cls, path: Path, durability: Durability, mode: MigrateMode) -> "Journal":
+        """Open a journal, creating or migrating it as needed, and recover what dead processes left; blocks.
+
+        Args:
+            path: the file.
+            durability: what a commit survives.
+            mode: what to do with a journal of an older release.
+
+        Raises:
+            JournalError: it cannot be opened; ``NotAJournalError`` and ``JournalVersionError`` among them.
+        """
+        ensure_current(path, mode)
+        owner = owners.this_process()
+        lock = owners.OwnerLock(path, owner.id)
+        with translated(path, "opened"):
+            # The lock comes before the row: an owner that others can see is one they can judge.
+            if not lock.acquire():
+                raise JournalError(f"The lock {lock.file} is held by another program; start again.")
+            try:
+                connection = connect(path, Access.WRITE, durability)
+                try:
+                    owners.register(connection, owner)
+                    owners.recover(connection, path, owner)
+                except BaseException:
+                    connection.close()
+                    raise
+            except BaseException:
+                lock.release()
+                raise
+        return cls(path, durability, owner, lock, connection)
+
+    def attach(self, loop: asyncio.AbstractEventLoop, on_commit: Callable[[], None]) -> None:
+        """Start the writer.
+
+        Args:
+            loop: where its callers are told.
+            on_commit: called there after each commit.
+        """
+        self._writer = Writer(self._connection, self.path, self.owner.id, loop, on_commit)
+        self._writer.start()
+        atexit.register(self._at_exit)
+
+    @property
+    def writer(self) -> Writer:
+        """The writer, once attached."""
+        assert self._writer is not None  # noqa: S101 - the manager attaches what it opens
+        return self._writer
+
+    def record(self, changes: Sequence[Change], done: Done | None = None) -> None:
+        """Have changes written in one transaction: see ``Writer.record``."""
+        self.writer.record(changes, done)
+
+    async def recover(self) -> int:
+        """End what dead processes left unfinished as FAILED; returns how many tasks that were."""
+        return await self.writer.call(lambda connection: owners.recover(connection, self.path, self.owner))
+
+    async def delete_ended(self, policy: Retention) -> int:
+        """Delete what has been kept long enough, step by step; returns how many tasks that were."""
+        now = datetime.now(UTC)
+        deleted = 0
+        for status, age in policy.items():
+            before = now - age
+            while True:
+                step = await self.writer.call(
+                    lambda connection, status=status, before=before: retention.delete_step(connection, status, before)
+                )
+                deleted += step
+                if step < retention.TASKS_A_STEP:
+                    break
+        await self.writer.call(retention.forget_owners)
+        while await self.writer.call(retention.shrink_step):
+            pass
+        return deleted
+
+    def close(self) -> tuple[str, ...]:
+        """Write what is left, say that this owner has stopped, and free everything; blocks.
+
+        Returns:
+            A line for each change that could not be written.
+        """
+        atexit.unregister(self._at_exit)
+        unwritten = self.writer.close() if self._writer is not None else []
+        self.reader.close()
+        try:
+            with translated(self.path, "closed"):
+                if not unwritten:
+                    owners.unregister(self._connection, self.owner)
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._connection.close()
+        finally:
+            # An owner with unwritten changes leaves its lock file behind for the recovery to find.
+            self._lock.release(remove=not unwritten)
+            _open_journals.discard(self)
+        return tuple(line for record in unwritten for line in _in_words(record))
+
+    def _at_exit(self) -> None:
+        if self._writer is not None and not self.is_inherited:
+            self._writer.close(AT_EXIT_PATIENCE_SECONDS)
+            self._connection.close()
+
+
+def _in_words(record: Record) -> list[str]:
+    return [
+        f"task {change.task_id}: {change.outcome.status if isinstance(change, Ended) else type(change).__name__.lower()}"
+        for change in record.changes
+    ]
+
+
+def _leave_to_the_parent() -> None:
+    """In a forked child: never use, close or finalize what belongs to the parent.
+
+    See https://sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_.
+    """
+    for journal in list(_open_journals):
+        journal.is_inherited = True
+        _inherited.append(journal)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_the_parent)

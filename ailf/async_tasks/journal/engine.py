@@ -1,0 +1,251 @@
+"""Connections to the journal: how each is opened, its PRAGMAs, and the driver's errors as ours."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+
+import aiosqlite
+from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from ailf.async_tasks.journal.schema import APPLICATION_ID
+from ailf.errors import JournalError, NotAJournalError
+
+MINIMUM_SQLITE = (3, 37, 0)
+"""The first release with STRICT tables (https://sqlite.org/stricttables.html)."""
+
+BUSY_TIMEOUT_SECONDS = 30
+"""How long a connection waits for a lock that another one holds."""
+
+JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
+"""To which size a checkpoint cuts a -wal file back that one long transaction made larger."""
+
+PRIVATE_FILE = 0o600
+"""Readable by its user alone; SQLite gives its companions -wal and -shm the same mode."""
+
+PRIVATE_FOLDER = 0o700
+"""The same for a folder."""
+
+
+class Durability(StrEnum):
+    """What a commit survives."""
+
+    PROCESS = "process"
+    """The death of the process: a commit is handed to the operating system (synchronous=NORMAL)."""
+    POWER = "power"
+    """The loss of power as well: a commit is synced to the disk (synchronous=FULL)."""
+
+
+class Access(StrEnum):
+    """How a connection may use the file; none ever creates it."""
+
+    READ = "ro"
+    WRITE = "rw"
+
+
+SYNCHRONOUS = {Durability.PROCESS: "NORMAL", Durability.POWER: "FULL"}
+
+ADVICE = {
+    "SQLITE_BUSY": f"another program has kept it locked for over {BUSY_TIMEOUT_SECONDS} seconds; find and end its transaction",
+    "SQLITE_CANTOPEN": "check that the file and its folder exist and may be written",
+    "SQLITE_CORRUPT": "the file is damaged: restore a backup, or move it away and start anew",
+    "SQLITE_FULL": "the disk is full: make room",
+    "SQLITE_IOERR": "the disk answers with errors: check it, and the system's log",
+    "SQLITE_NOTADB": "the file is no SQLite database: name another path",
+    "SQLITE_READONLY": "the file or its folder may not be written: change the permissions",
+}
+
+
+def journal_error(error: BaseException, path: Path, doing: str) -> JournalError:
+    """The driver's error as one of ours, saying what happened to which file and what to do.
+
+    Args:
+        error: what sqlite3 or SQLAlchemy raised.
+        path: the journal.
+        doing: what was tried, as in "written".
+    """
+    cause = getattr(error, "orig", None) or error
+    code = getattr(cause, "sqlite_errorname", None) or ""
+    # An extended code, SQLITE_IOERR_FSYNC say, begins with its primary one.
+    advice = next((text for name, text in ADVICE.items() if code.startswith(name)), None)
+    what = f"{cause} ({code})" if code else str(cause)
+    return JournalError(f"The journal {path} cannot be {doing}: {what}" + (f"; {advice}." if advice else "."))
+
+
+@contextmanager
+def translated(path: Path, doing: str) -> Iterator[None]:
+    """Turn whatever the driver raises in the block into a ``JournalError``."""
+    try:
+        yield
+    except (sqlite3.Error, SQLAlchemyError, OSError) as error:
+        raise journal_error(error, path, doing) from error
+
+
+def uri(path: Path, access: Access, *, immutable: bool = False) -> str:
+    """The file as SQLite's URI (https://sqlite.org/uri.html), whatever characters its name has."""
+    return f"{path.absolute().as_uri()}?mode={access}" + ("&immutable=1" if immutable else "")
+
+
+@cache
+def json_is_innocuous() -> bool:
+    """Whether this SQLite lets a CHECK call json_valid() with trusted_schema off, as 3.40 for one does not."""
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("CREATE TABLE probe (value TEXT CHECK (json_valid(value)))")
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def pragmas(access: Access, durability: Durability) -> list[str]:
+    """The settings of every connection, as statements."""
+    # A journal that somebody else prepared must not run code: https://sqlite.org/security.html
+    trusted = access is Access.WRITE and not json_is_innocuous()
+    common = [
+        f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
+        f"PRAGMA trusted_schema={'ON' if trusted else 'OFF'}",
+        "PRAGMA cell_size_check=ON",
+        "PRAGMA mmap_size=0",
+    ]
+    if access is Access.READ:
+        return [*common, "PRAGMA query_only=ON"]
+    return [
+        *common,
+        f"PRAGMA synchronous={SYNCHRONOUS[durability]}",
+        "PRAGMA foreign_keys=ON",
+        f"PRAGMA journal_size_limit={JOURNAL_SIZE_LIMIT_BYTES}",
+    ]
+
+
+def connect(path: Path, access: Access, durability: Durability = Durability.PROCESS) -> sqlite3.Connection:
+    """A connection in autocommit mode, for any thread (one at a time), with the journal's PRAGMAs.
+
+    Raises:
+        JournalError: the file system does not allow write-ahead logging.
+    """
+    connection = sqlite3.connect(
+        uri(path, access), uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        for statement in pragmas(access, durability):
+            connection.execute(statement)
+        if access is Access.WRITE:
+            _assert_wal(path, connection.execute("PRAGMA journal_mode=WAL").fetchone())
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _assert_wal(path: Path, reply: tuple[str]) -> None:
+    if reply != ("wal",):
+        raise JournalError(
+            f"The journal {path} cannot be opened: its file system does not allow SQLite's write-ahead log "
+            f"(journal_mode is {reply[0]!r}); put it on a local disk."
+        )
+
+
+def sync_engine(path: Path, access: Access, durability: Durability = Durability.PROCESS) -> Engine:
+    """An engine whose connections are opened by ``connect``."""
+    return create_engine(
+        "sqlite+pysqlite://",
+        creator=lambda: connect(path, access, durability),
+        pool_reset_on_return=None,
+    )
+
+
+def async_engine(path: Path) -> AsyncEngine:
+    """An engine for awaitable reads.
+
+    It keeps no connection between two reads: each has a thread, and a program that forgets to
+    dispose of the engine must still be able to exit.
+    """
+
+    async def creator() -> aiosqlite.Connection:
+        connection = await aiosqlite.connect(uri(path, Access.READ), uri=True, isolation_level=None)
+        for statement in pragmas(Access.READ, Durability.PROCESS):
+            await connection.execute(statement)
+        return connection
+
+    return create_async_engine(
+        URL.create("sqlite+aiosqlite"), async_creator=creator, poolclass=NullPool, pool_reset_on_return=None
+    )
+
+
+def create_file(path: Path) -> None:
+    """Make an empty journal, unless the file is there: private, marked as ours, able to give space back.
+
+    Raises:
+        JournalError: the folder is not there or may not be written.
+    """
+    if not path.parent.is_dir():
+        raise JournalError(f"The journal {path} cannot be created: there is no folder {path.parent}; create it first.")
+    if path.is_dir():
+        raise JournalError(f"The journal {path} cannot be created: this is a folder; name a file in it.")
+    with translated(path, "created"):
+        try:
+            # Before SQLite opens it, so that its companions inherit the mode. Afterwards nothing but
+            # SQLite may open the file: closing it would drop SQLite's locks
+            # (https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
+        except FileExistsError:
+            if path.stat().st_size:
+                return
+        connection = sqlite3.connect(uri(path, Access.WRITE), uri=True, timeout=BUSY_TIMEOUT_SECONDS)
+        try:
+            # Both are written into the header of a file that has no tables yet, and only there.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            _assert_wal(path, connection.execute("PRAGMA journal_mode=WAL").fetchone())
+        finally:
+            connection.close()
+
+
+def assert_is_journal(path: Path) -> None:
+    """Refuse a file that is not a journal, without changing it or leaving anything beside it.
+
+    Raises:
+        NotAJournalError: the file is another program's database, or no database.
+        JournalError: the file cannot be read.
+    """
+    # "immutable" keeps SQLite from making a -shm file beside a database that is not ours.
+    connection = sqlite3.connect(uri(path, Access.READ, immutable=True), uri=True)
+    try:
+        with translated(path, "opened"):
+            [(application_id,)] = connection.execute("PRAGMA application_id")
+            [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
+    except JournalError as error:
+        if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_NOTADB":
+            raise NotAJournalError(
+                f"{path} is no SQLite database: it was left as it was; name another path for the journal."
+            ) from error
+        raise
+    finally:
+        connection.close()
+    if application_id != APPLICATION_ID:
+        raise NotAJournalError(
+            f"{path} is a SQLite database of another program ({tables} tables, application_id {application_id}): "
+            "it was left as it was; name another path for the journal."
+        )
+
+
+def assert_sqlite_version() -> None:
+    """Refuse a SQLite library that is too old for the journal's tables.
+
+    Raises:
+        JournalError: it is.
+    """
+    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        wanted = ".".join(map(str, MINIMUM_SQLITE))
+        raise JournalError(
+            f"The journal needs SQLite {wanted} or newer; this Python has {sqlite3.sqlite_version}. Use a newer Python."
+        )

@@ -1,0 +1,189 @@
+"""Bringing a journal to the schema of this release: is it there already, create, upgrade, refuse.
+
+A journal at the newest revision is recognised without importing Alembic.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from ailf.async_tasks.journal.engine import (
+    PRIVATE_FILE,
+    PRIVATE_FOLDER,
+    Access,
+    assert_is_journal,
+    assert_sqlite_version,
+    connect,
+    create_file,
+    translated,
+)
+from ailf.async_tasks.journal.paths import owners_folder
+from ailf.errors import JournalError, JournalVersionError
+
+HEAD = "0001"
+"""The newest revision; a test holds it to what ``migrations/`` says."""
+
+KNOWN = frozenset({None, "0001"})
+"""Every revision that this release can upgrade from; None is a journal whose tables are not there yet."""
+
+MIGRATION_LOCK = "migration.lock"
+
+_one_upgrade_at_a_time = threading.Lock()
+"""Alembic keeps the context of a running migration in module globals."""
+
+
+class MigrateMode(StrEnum):
+    """What starting on an older journal does."""
+
+    AUTO = "auto"
+    """Back it up and bring it to the newest revision."""
+    CHECK = "check"
+    """Refuse it."""
+
+
+def migrations_folder() -> Path:
+    """The migration scripts: carried in the wheel, or at the top of a checkout."""
+    package = Path(__file__).parents[2]
+    packaged = package / "migrations"
+    return packaged if packaged.is_dir() else package.parent / "migrations"
+
+
+def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
+    """Leave at the path a journal at the newest revision, creating or upgrading it as needed.
+
+    Args:
+        path: the journal.
+        mode: what to do with an older one.
+
+    Raises:
+        NotAJournalError: something else is at the path.
+        JournalVersionError: the journal is newer than this release, or older and ``mode`` is CHECK.
+        JournalError: it cannot be created, read or upgraded.
+    """
+    assert_sqlite_version()
+    with translated(path, "opened"):
+        exists = path.exists() and path.stat().st_size > 0
+    if exists:
+        assert_is_journal(path)
+        if revision_of(path) == HEAD:
+            return
+    else:
+        create_file(path)
+    with migration_lock(path), translated(path, "migrated"):
+        # Another process may have done the work while this one waited for the lock.
+        revision = revision_of(path)
+        if revision == HEAD:
+            return
+        if revision is not None:
+            if mode is MigrateMode.CHECK:
+                raise JournalVersionError(
+                    f"The journal {path} is at revision {revision}, this release needs {HEAD}: "
+                    "run `alembic upgrade head` on it, or start with migrate='auto'."
+                )
+            back_up(path, revision)
+        upgrade(path)
+
+
+@contextmanager
+def migration_lock(path: Path) -> Iterator[None]:
+    """Hold the lock under which one process at a time migrates this journal."""
+    folder = owners_folder(path)
+    with translated(path, "locked"):
+        folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        lock = FileLock(folder / MIGRATION_LOCK, mode=PRIVATE_FILE, fallback_to_soft=False)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def revision_of(path: Path) -> str | None:
+    """The revision of a journal; None where its tables are not there yet.
+
+    Raises:
+        JournalVersionError: a newer release made the journal.
+        JournalError: it cannot be read.
+    """
+    with translated(path, "read"):
+        connection = connect(path, Access.READ)
+        try:
+            found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+            rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if found[0] else []
+        finally:
+            connection.close()
+    revision = rows[0][0] if rows else None
+    if revision not in KNOWN:
+        raise JournalVersionError(
+            f"The journal {path} is at revision {revision}, which a newer release of ailf made (this one knows up to "
+            f"{HEAD}): it was left as it was; install the newer release, or name another path."
+        )
+    return revision
+
+
+def back_up(path: Path, revision: str) -> Path:
+    """Copy a journal beside itself with SQLite's own backup, consistent even while others write to it.
+
+    Args:
+        path: the journal.
+        revision: its revision, which becomes part of the copy's name.
+
+    Returns:
+        The copy's path.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    copy = path.with_name(f"{path.name}.backup-{revision}-{stamp}")
+    copy.touch(mode=PRIVATE_FILE, exist_ok=False)
+    source = connect(path, Access.READ)
+    try:
+        target = sqlite3.connect(copy, isolation_level=None)
+        try:
+            source.backup(target)
+            # The copy says WAL, as the original does; as one plain file it is easier to keep.
+            target.execute("PRAGMA journal_mode=DELETE")
+        finally:
+            target.close()
+    finally:
+        source.close()
+    return copy
+
+
+def alembic_config(path: Path) -> Any:
+    """A configuration for Alembic's commands on this journal, with no file behind it.
+
+    Args:
+        path: the journal; its migration lock is held by the caller.
+    """
+    from alembic.config import Config  # noqa: PLC0415 - a current journal starts without Alembic
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.attributes["journal"] = path
+    return config
+
+
+def upgrade(path: Path, revision: str = "head") -> None:
+    """Run the migrations that the journal lacks, in one transaction.
+
+    Args:
+        path: the journal.
+        revision: up to which one.
+
+    Raises:
+        JournalError: a migration failed; the journal is as it was.
+    """
+    from alembic import command  # noqa: PLC0415 - a current journal starts without Alembic
+    from alembic.util.exc import CommandError  # noqa: PLC0415 - the same
+
+    with _one_upgrade_at_a_time:
+        try:
+            command.upgrade(alembic_config(path), revision)
+        except CommandError as error:
+            raise JournalError(f"The journal {path} cannot be migrated: {error}") from error

@@ -1,0 +1,215 @@
+"""Who is alive, and recovery: what the death of a process leaves unfinished becomes FAILED.
+
+A manager holds a kernel lock on a file of its own for as long as it runs. The kernel frees the lock
+when the process ends, however it ends, and keeps it while the process is stopped or stalled: a lock
+that another process can take is proof of death, and nothing else is.
+"""
+
+import os
+import platform
+import sqlite3
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from sqlalchemy import bindparam, case, func, insert, literal_column, select, update
+
+from ailf.async_tasks.journal.engine import PRIVATE_FILE, PRIVATE_FOLDER
+from ailf.async_tasks.journal.paths import owners_folder
+from ailf.async_tasks.journal.rows import time_text
+from ailf.async_tasks.journal.schema import owners, task_events, tasks
+from ailf.async_tasks.journal.sql import named
+from ailf.async_tasks.states import UNFINISHED, EventKind, Reason, TaskStatus
+
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A manager that opened the journal: a row of ``owners``."""
+
+    id: str
+    pid: int
+    host: str
+    boot_id: str
+
+
+def this_process() -> Owner:
+    """A new owner for a manager of this process."""
+    return Owner(id=str(uuid.uuid4()), pid=os.getpid(), host=platform.node(), boot_id=boot_id())
+
+
+def boot_id() -> str:
+    """What tells one boot of this machine from the next, where the system says; else empty."""
+    try:
+        return BOOT_ID_FILE.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+class OwnerLock:
+    """The kernel lock that says that an owner is alive."""
+
+    def __init__(self, journal: Path, owner_id: str) -> None:
+        self.file = owners_folder(journal) / f"{owner_id}.lock"
+        # No soft fallback: a lock file that outlives its process would prove nothing. The lock is
+        # not per thread, since it is taken in one and released in another. A forked child does not
+        # keep it: filelock closes its descriptor there.
+        self._lock = FileLock(self.file, mode=PRIVATE_FILE, thread_local=False, fallback_to_soft=False)
+
+    def acquire(self) -> bool:
+        """Take the lock, unless somebody holds it."""
+        self.file.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        return True
+
+    def release(self, *, remove: bool = True) -> None:
+        """Free the lock, and remove its file before anybody else can take it."""
+        if remove:
+            self.file.unlink(missing_ok=True)
+        self._lock.release()
+
+
+class LockState(Enum):
+    """What was found when trying for an owner's lock."""
+
+    FREE = auto()
+    HELD = auto()
+    GONE = auto()
+    """There is no such file."""
+
+
+def is_dead(owner: Owner, here: Owner, lock: LockState, *, pid_exists: bool) -> bool:
+    """Whether an owner is provably dead.
+
+    Args:
+        owner: the owner in question.
+        here: the one who asks, on its machine and boot.
+        lock: what became of the owner's lock.
+        pid_exists: whether a process with the owner's pid runs here.
+
+    Returns:
+        True only where there is proof; an owner on another machine is never judged.
+    """
+    same_boot = owner.boot_id == here.boot_id and owner.boot_id != ""
+    if not same_boot and owner.host != here.host:
+        return False
+    if lock is LockState.GONE:
+        # Somebody removed the file. It proves nothing by itself; a reboot or a missing process does.
+        rebooted = owner.boot_id != here.boot_id and "" not in (owner.boot_id, here.boot_id)
+        return rebooted or not pid_exists
+    return lock is LockState.FREE
+
+
+def pid_exists(pid: int) -> bool:
+    """Whether a process with this pid runs on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+_UNFINISHED = [literal_column(f"'{status}'") for status in sorted(UNFINISHED)]
+_THEIRS = (tasks.c.owner_id == bindparam("owner"), tasks.c.status.in_(_UNFINISHED))
+# A clock that steps back must not let a task end before it started.
+_LAST_TIME = func.coalesce(tasks.c.started_at, tasks.c.created_at)
+_ENDED_AT = case((_LAST_TIME > bindparam("at"), _LAST_TIME), else_=bindparam("at"))
+
+_INSERT_OWNER = named(insert(owners).values({c: bindparam(c) for c in ("id", "pid", "host", "boot_id", "started_at")}))
+_UNSTOPPED = named(
+    select(owners.c.id, owners.c.pid, owners.c.host, owners.c.boot_id)
+    .where(owners.c.stopped_at.is_(None), owners.c.id != bindparam("me"))
+    .order_by(owners.c.started_at)
+)
+_FAIL_EVENTS = named(
+    insert(task_events).from_select(
+        ["task_id", "at", "kind", "message"],
+        select(tasks.c.id, _ENDED_AT, literal_column(f"'{EventKind.FAILED}'"), bindparam("error")).where(*_THEIRS),
+    )
+)
+_FAIL_TASKS = named(
+    update(tasks)
+    .where(*_THEIRS)
+    .values(
+        status=literal_column(f"'{TaskStatus.FAILED}'"),
+        reason=literal_column(f"'{Reason.PROCESS_DIED}'"),
+        completed_at=_ENDED_AT,
+        error=bindparam("message"),
+    )
+)
+_STOP_OWNER = named(update(owners).where(owners.c.id == bindparam("owner")).values(stopped_at=bindparam("at")))
+
+
+def register(connection: sqlite3.Connection, owner: Owner) -> None:
+    """Write the owner's row; its lock is held already."""
+    connection.execute(
+        _INSERT_OWNER,
+        {
+            "id": owner.id,
+            "pid": owner.pid,
+            "host": owner.host,
+            "boot_id": owner.boot_id,
+            "started_at": time_text(datetime.now(UTC)),
+        },
+    )
+
+
+def unregister(connection: sqlite3.Connection, owner: Owner) -> None:
+    """Write that the owner has stopped, all its tasks ended."""
+    connection.execute(_STOP_OWNER, {"owner": owner.id, "at": time_text(datetime.now(UTC))})
+
+
+def recover(connection: sqlite3.Connection, journal: Path, here: Owner) -> int:
+    """End the tasks of every owner that is provably dead as FAILED; leave those of the living alone.
+
+    Args:
+        connection: the writer's, outside of a transaction.
+        journal: the journal's path.
+        here: the owner who does it.
+
+    Returns:
+        How many tasks were marked.
+    """
+    rows = connection.execute(_UNSTOPPED, {"me": here.id}).fetchall()
+    return sum(_recover_one(connection, journal, Owner(*row), here) for row in rows)
+
+
+def _recover_one(connection: sqlite3.Connection, journal: Path, owner: Owner, here: Owner) -> int:
+    lock = OwnerLock(journal, owner.id)
+    if not lock.file.exists():
+        state = LockState.GONE
+    else:
+        state = LockState.FREE if lock.acquire() else LockState.HELD
+    try:
+        if not is_dead(owner, here, state, pid_exists=pid_exists(owner.pid)):
+            return 0
+        return _fail_tasks_of(connection, owner)
+    finally:
+        if state is LockState.FREE:
+            lock.release()
+
+
+def _fail_tasks_of(connection: sqlite3.Connection, owner: Owner) -> int:
+    message = f"The process that ran this task (pid {owner.pid} on {owner.host}) ended before the task did"
+    values = {"owner": owner.id, "at": time_text(datetime.now(UTC)), "error": message, "message": message}
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(_FAIL_EVENTS, values)
+        failed = connection.execute(_FAIL_TASKS, values).rowcount
+        connection.execute(_STOP_OWNER, values)
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    return failed

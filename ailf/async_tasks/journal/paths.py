@@ -1,0 +1,29 @@
+"""Where a journal and its companions are."""
+
+import os
+from pathlib import Path
+
+from ailf.errors import InvalidTypeError
+
+ENVIRONMENT_VARIABLE = "AILF_JOURNAL"
+DEFAULT_NAME = "ailf_tasks.db"
+
+
+def journal_path(given: str | os.PathLike[str] | None = None) -> Path:
+    """The path of the journal, absolute.
+
+    Args:
+        given: what the user named; None is ``$AILF_JOURNAL``, else ``ailf_tasks.db`` in the working directory.
+
+    Raises:
+        InvalidTypeError: it is no path.
+    """
+    chosen = given if given is not None else os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_NAME
+    if not isinstance(chosen, str | os.PathLike) or not isinstance(os.fspath(chosen), str):
+        raise InvalidTypeError(f"journal is {chosen!r}; give a path as text or pathlib.Path, or None.")
+    return Path(chosen).expanduser().absolute()
+
+
+def owners_folder(path: Path) -> Path:
+    """The folder of the lock files that say which managers of a journal are alive."""
+    return path.with_name(f"{path.name}.owners")

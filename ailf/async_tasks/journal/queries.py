@@ -1,0 +1,245 @@
+"""Every read of the journal: one builder of SELECTs, run by a blocking and by an awaitable reader.
+
+The builder makes each SELECT with SQLAlchemy, once for each combination of conditions; what runs is
+the compiled text with the values bound to it.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Engine, and_, bindparam, func, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ailf.async_tasks.journal.engine import translated
+from ailf.async_tasks.journal.rows import encode_value, metadata_path, storable, time_text
+from ailf.async_tasks.journal.schema import task_events, tasks
+from ailf.async_tasks.journal.sql import Statement, positional
+from ailf.async_tasks.model import TaskFilter
+
+Row = tuple[Any, ...]
+
+_ROWID = literal_column("tasks.rowid")
+"""The order of submission: SQLite numbers the rows as they come (https://sqlite.org/rowidtable.html)."""
+
+
+class Query(NamedTuple):
+    """A SELECT as text, and the values bound to it."""
+
+    sql: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Which conditions a SELECT has, without their values."""
+
+    count: bool = False
+    statuses: int = 0
+    name: bool = False
+    metadata: tuple[str, ...] = ()
+    created_after: bool = False
+    created_before: bool = False
+    newest_first: bool = False
+
+
+def _literal(word: str) -> ColumnElement[Any]:
+    """A word of SQLite's own, as it stands in the SQL text."""
+    return literal_column(f"'{word}'")
+
+
+def _metadata_condition(index: int, kind: str) -> ColumnElement[bool]:
+    """One key of the metadata having one value; ``kind`` says how the two are compared."""
+    column, path, value = tasks.c.metadata, bindparam(f"path_{index}"), bindparam(f"value_{index}")
+    if kind == "text":
+        return and_(func.json_extract(column, path) == value, func.json_type(column, path) == _literal("text"))
+    if kind == "number":
+        return and_(
+            func.json_extract(column, path) == value,
+            func.json_type(column, path).in_([_literal("integer"), _literal("real")]),
+        )
+    # Asked for two paths, json_extract gives an array of the values as they are spelled in the text.
+    return func.json_extract(column, path, path) == value
+
+
+@cache
+def _select_tasks(shape: _Shape) -> Statement:
+    conditions: list[ColumnElement[bool]] = []
+    if shape.statuses:
+        conditions.append(tasks.c.status.in_([bindparam(f"status_{index}") for index in range(shape.statuses)]))
+    if shape.name:
+        conditions.append(tasks.c.name == bindparam("name"))
+    if shape.created_after:
+        conditions.append(tasks.c.created_at >= bindparam("created_after"))
+    if shape.created_before:
+        conditions.append(tasks.c.created_at < bindparam("created_before"))
+    conditions += [_metadata_condition(index, kind) for index, kind in enumerate(shape.metadata)]
+    if shape.count:
+        return positional(select(func.count()).select_from(tasks).where(*conditions))
+    order = _ROWID.desc() if shape.newest_first else _ROWID
+    page = select(tasks).where(*conditions).order_by(order)
+    return positional(page.limit(bindparam("limit")).offset(bindparam("offset")))
+
+
+def _metadata_value(value: Any) -> tuple[str, Any]:
+    """How to compare a value, and the value to bind."""
+    if isinstance(value, str) and value == storable(value):
+        return "text", value
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63:
+        return "number", value
+    text = encode_value(value)
+    return "json", f"[{text},{text}]"
+
+
+def tasks_query(
+    task_filter: TaskFilter, *, newest_first: bool = False, limit: int | None = None, offset: int = 0
+) -> Query:
+    """The tasks that a filter lets through, in order of submission.
+
+    Args:
+        task_filter: which tasks.
+        newest_first: the other way round.
+        limit: at most so many; None is all.
+        offset: without the first so many.
+    """
+    shape, values = _shape_of(task_filter, newest_first=newest_first)
+    # A negative LIMIT is none (https://sqlite.org/lang_select.html#limitoffset).
+    return _bound(_select_tasks(shape), values | {"limit": -1 if limit is None else limit, "offset": offset})
+
+
+def count_query(task_filter: TaskFilter) -> Query:
+    """How many tasks a filter lets through."""
+    shape, values = _shape_of(task_filter, count=True)
+    return _bound(_select_tasks(shape), values)
+
+
+def _shape_of(
+    task_filter: TaskFilter, *, count: bool = False, newest_first: bool = False
+) -> tuple[_Shape, dict[str, Any]]:
+    values: dict[str, Any] = {f"status_{index}": status for index, status in enumerate(task_filter.statuses)}
+    if task_filter.name is not None:
+        values["name"] = storable(task_filter.name)
+    if task_filter.created_after is not None:
+        values["created_after"] = time_text(task_filter.created_after)
+    if task_filter.created_before is not None:
+        values["created_before"] = time_text(task_filter.created_before)
+    kinds = []
+    for index, (key, wanted) in enumerate(task_filter.metadata.items()):
+        kind, value = _metadata_value(wanted)
+        kinds.append(kind)
+        values |= {f"path_{index}": metadata_path(key), f"value_{index}": value}
+    shape = _Shape(
+        count=count,
+        statuses=len(task_filter.statuses),
+        name=task_filter.name is not None,
+        metadata=tuple(kinds),
+        created_after=task_filter.created_after is not None,
+        created_before=task_filter.created_before is not None,
+        newest_first=newest_first,
+    )
+    return shape, values
+
+
+def _bound(statement: Statement, values: dict[str, Any]) -> Query:
+    return Query(statement.sql, tuple(values[name] for name in statement.parameters))
+
+
+_ZERO = literal_column("0")
+"""Said, since SQLAlchemy would bind a parameter of its own for the OFFSET that goes with a LIMIT."""
+
+_TASK = positional(select(tasks).where(tasks.c.id == bindparam("task_id")))
+_EVENTS = positional(
+    select(task_events).where(task_events.c.task_id == bindparam("task_id")).order_by(task_events.c.seq)
+)
+_EVENTS_AFTER = positional(
+    select(task_events)
+    .where(task_events.c.seq > bindparam("after"))
+    .order_by(task_events.c.seq)
+    .limit(bindparam("limit"))
+    .offset(_ZERO)
+)
+_TASK_EVENTS_AFTER = positional(
+    select(task_events)
+    .where(task_events.c.task_id == bindparam("task_id"), task_events.c.seq > bindparam("after"))
+    .order_by(task_events.c.seq)
+    .limit(bindparam("limit"))
+    .offset(_ZERO)
+)
+_EXISTING = positional(
+    select(tasks.c.id).where(tasks.c.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value)))
+)
+
+
+def task_query(task_id: str) -> Query:
+    """One task."""
+    return Query(_TASK.sql, (task_id,))
+
+
+def events_query(task_id: str) -> Query:
+    """The timeline of one task."""
+    return Query(_EVENTS.sql, (task_id,))
+
+
+def events_after_query(after: int, task_id: str | None, limit: int) -> Query:
+    """The next events after one, of one task or of all."""
+    values = {"after": after, "task_id": task_id, "limit": limit}
+    return _bound(_EVENTS_AFTER if task_id is None else _TASK_EVENTS_AFTER, values)
+
+
+def existing_query(task_ids: Iterable[str]) -> Query:
+    """Which of these tasks are in the journal."""
+    return Query(_EXISTING.sql, (json.dumps(list(task_ids)),))
+
+
+class Reader:
+    """Reads in the caller's thread, whichever it is, on read-only connections."""
+
+    def __init__(self, engine: Engine, path: Path) -> None:
+        self._engine = engine
+        self._path = path
+
+    def rows(self, query: Query) -> list[Row]:
+        """All rows of a query.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        with translated(self._path, "read"):
+            pooled = self._engine.raw_connection()
+            try:
+                driver = pooled.driver_connection
+                assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - tells the type checker what the pool holds
+                return driver.execute(*query).fetchall()
+            finally:
+                pooled.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+
+class AsyncReader:
+    """Reads without blocking the event loop."""
+
+    def __init__(self, engine: AsyncEngine, path: Path) -> None:
+        self._engine = engine
+        self._path = path
+
+    async def rows(self, query: Query) -> list[Row]:
+        """All rows of a query.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        with translated(self._path, "read"):
+            async with self._engine.connect() as connection:
+                result = await connection.exec_driver_sql(*query)
+                return [tuple(row) for row in result]
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._engine.dispose()

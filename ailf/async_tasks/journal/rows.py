@@ -1,0 +1,220 @@
+"""Between the journal's columns and Python's values, in both directions: times, texts, JSON, whole rows."""
+
+import json
+import re
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ailf.async_tasks.model import TaskEvent, TaskInfo
+from ailf.async_tasks.states import EventKind, Reason, ResultFormat, TaskStatus
+
+MAX_JSON_DEPTH = 500
+"""How deeply a value may be nested; SQLite's own parser stops at 1000 (https://sqlite.org/json1.html)."""
+
+MAX_JSON_CHARACTERS = 200_000_000
+"""How long a result's JSON may be; SQLite holds 1,000,000,000 bytes in a field (https://sqlite.org/limits.html)."""
+
+MAX_REPR_CHARACTERS = 10_000
+"""How long the ``repr`` of a result may be that JSON cannot hold."""
+
+_SCALARS = frozenset({type(None), bool, int, float, str})
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNSPELLABLE = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
+
+
+def time_text(moment: datetime) -> str:
+    """A time in UTC as text of a fixed width, which sorts as the times do: ``2026-11-24T03:00:00.123456Z``."""
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def time_of(text: str | None) -> datetime | None:
+    """The time that a text of the journal stands for."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def storable(text: str) -> str:
+    """The text as SQLite can hold it and its shell can show it: NUL and lone surrogates spelled out."""
+    if "\0" in text:
+        text = text.replace("\0", "\\x00")
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedResult:
+    """A result as the journal holds it."""
+
+    text: str
+    format: ResultFormat
+    exact: bool
+    """Whether reading the text gives back an equal value of the same types."""
+
+
+def encode_result(value: Any) -> EncodedResult:
+    """Put a result into words, as JSON where that can hold it and as a bounded ``repr`` elsewhere; never raises."""
+    try:
+        text = encode_json(value)
+        if len(text) <= MAX_JSON_CHARACTERS:
+            exact = _is_exact(value, MAX_JSON_DEPTH) and "\\ud" not in text
+            return EncodedResult(text, ResultFormat.JSON, exact=exact)
+    except Exception:  # noqa: BLE001, S110 - a value may define anything; what it cannot do is fail the task
+        pass
+    return EncodedResult(bounded_repr(value), ResultFormat.REPR, exact=False)
+
+
+def encode_json(value: Any) -> str:
+    """A value as compact JSON text (RFC 8259), readable: only what SQLite cannot hold is escaped.
+
+    Raises:
+        TypeError: JSON has nothing for a type in it.
+        ValueError: it has a NaN, an infinity, a reference to itself, or too many levels.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    _assert_depth(value, MAX_JSON_DEPTH)
+    return _escape_surrogates(text)
+
+
+def _escape_surrogates(text: str) -> str:
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _assert_depth(value: Any, levels: int) -> None:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return
+    if levels == 0:
+        raise ValueError(f"it is nested more than {MAX_JSON_DEPTH} levels deep")
+    # Sets of types: a long list of plain values, the usual one, is looked at in C.
+    if not _SCALARS.issuperset(map(type, value)):
+        for item in value:
+            _assert_depth(item, levels - 1)
+
+
+def _is_exact(value: Any, levels: int) -> bool:
+    """Whether JSON gives back the same value: no tuples, no keys but text, no subclasses."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return True
+    if kind is dict:
+        if not {str}.issuperset(map(type, value)):
+            return False
+        value = value.values()
+    elif kind is not list:
+        return False
+    return _SCALARS.issuperset(map(type, value)) or all(_is_exact(item, levels - 1) for item in value)
+
+
+def bounded_repr(value: Any) -> str:
+    """The ``repr`` of any value, short enough to keep; never raises."""
+    shortener = reprlib.Repr()
+    shortener.maxlevel = 20
+    shortener.maxstring = shortener.maxother = shortener.maxlong = MAX_REPR_CHARACTERS
+    for kind in ("list", "tuple", "set", "frozenset", "dict", "deque", "array"):
+        setattr(shortener, f"max{kind}", 1000)
+    try:
+        text = repr(value) if type(value) in (bytes, bytearray) else shortener.repr(value)
+    except Exception as error:  # noqa: BLE001 - a value may define any __repr__
+        text = f"<{type(value).__qualname__}, whose repr raised {type(error).__qualname__}>"
+    if len(text) > MAX_REPR_CHARACTERS:
+        text = f"{text[:MAX_REPR_CHARACTERS]}... ({len(text)} characters)"
+    return storable(text)
+
+
+def encode_metadata(metadata: Mapping[str, Any]) -> str:
+    """Metadata as JSON text with sorted keys, so that equal metadata is equal text.
+
+    Raises:
+        TypeError: a key is not text, or JSON has nothing for a type in it.
+        ValueError: it has a NaN, an infinity, a reference to itself, or too many levels.
+    """
+    items = sorted(metadata.items())
+    return "{" + ",".join(f'"{spelled_key(key)}":{encode_value(value)}' for key, value in items) + "}"
+
+
+def encode_value(value: Any) -> str:
+    """One value of a metadata object as JSON text, nested keys sorted.
+
+    Raises:
+        TypeError: JSON has nothing for a type in it.
+        ValueError: it has a NaN, an infinity, a reference to itself, or too many levels.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    _assert_depth(value, MAX_JSON_DEPTH)
+    return _escape_surrogates(text)
+
+
+def spelled_key(key: str) -> str:
+    r"""A key as it stands between the quotes, in the JSON text and in a JSON path alike.
+
+    SQLite before 3.45 finds a key by comparing the two spellings, and ends a quoted one at the next
+    quote; so quotes and backslashes have the one spelling that has neither: ``\u0022``, ``\u005c``.
+
+    Raises:
+        TypeError: the key is not text.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"its key {key!r} is not text")
+    return _UNSPELLABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", key)
+
+
+def metadata_path(key: str) -> str:
+    """The JSON path of a key (https://sqlite.org/json1.html#path_arguments)."""
+    return f'$."{spelled_key(key)}"'
+
+
+def task_info(row: Sequence[Any]) -> TaskInfo:
+    """The task that a row of ``tasks`` stands for, its columns in the order of the table."""
+    (
+        task_id,
+        name,
+        status,
+        reason,
+        progress,
+        progress_message,
+        created_at,
+        started_at,
+        completed_at,
+        timeout,
+        metadata,
+        result,
+        result_format,
+        error,
+        error_type,
+        traceback,
+        owner_id,
+    ) = row
+    return TaskInfo(
+        id=task_id,
+        name=name,
+        status=TaskStatus(status),
+        reason=None if reason is None else Reason(reason),
+        progress=progress,
+        progress_message=progress_message,
+        created_at=datetime.fromisoformat(created_at),
+        started_at=time_of(started_at),
+        completed_at=time_of(completed_at),
+        timeout=timeout,
+        metadata={} if metadata == "{}" else json.loads(metadata),
+        result=json.loads(result) if result_format == ResultFormat.JSON else result,
+        result_format=None if result_format is None else ResultFormat(result_format),
+        error=error,
+        error_type=error_type,
+        traceback=traceback,
+        owner_id=owner_id,
+    )
+
+
+def task_event(row: Sequence[Any]) -> TaskEvent:
+    """The event that a row of ``task_events`` stands for."""
+    seq, task_id, at, kind, progress, message = row
+    return TaskEvent(
+        seq=seq,
+        task_id=task_id,
+        at=datetime.fromisoformat(at),
+        kind=EventKind(kind),
+        progress=progress,
+        message=message,
+    )

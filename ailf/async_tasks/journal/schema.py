@@ -1,0 +1,253 @@
+"""The journal's schema: Core tables for queries, views and triggers as text, CHECKs made from the enums.
+
+The migrations create the journal, with their own frozen text; this module says what the newest one
+must have made. ``alembic check`` compares the two, views and triggers included.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.sqlite import INTEGER, REAL
+from sqlalchemy.types import UserDefinedType
+
+from ailf.async_tasks.states import ENDED, TRANSITIONS, UNFINISHED, EventKind, Reason, TaskStatus
+
+APPLICATION_ID = 0x61696C66
+"""What marks a SQLite file as a journal: the letters "ailf" (https://sqlite.org/pragma.html#pragma_application_id)."""
+
+
+class Number(UserDefinedType[float]):
+    """A column that gives back an int as an int and a float as a float: ANY, with a CHECK on its typeof().
+
+    See https://sqlite.org/stricttables.html: in a STRICT table ANY keeps a value exactly as it came.
+    """
+
+    cache_ok = True
+
+    def get_col_spec(self, **_kw: object) -> str:
+        """The type's name in DDL."""
+        return "ANY"
+
+
+def quoted(values: Iterable[StrEnum]) -> str:
+    """The values as a list of SQL literals, in the order in which their enum has them."""
+    chosen = set(values)
+    [enum] = {type(value) for value in chosen}
+    return ", ".join(f"'{value}'" for value in enum if value in chosen)
+
+
+metadata = MetaData()
+
+owners = Table(
+    "owners",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("pid", INTEGER, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("boot_id", Text, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("stopped_at", Text),
+    sqlite_strict=True,
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("progress", Number, nullable=False, server_default=text("0")),
+    Column("progress_message", Text),
+    Column("created_at", Text, nullable=False),
+    Column("started_at", Text),
+    Column("completed_at", Text),
+    Column("timeout", REAL),
+    Column("metadata", Text, nullable=False, server_default=text("'{}'")),
+    Column("result", Text),
+    Column("result_format", Text),
+    Column("error", Text),
+    Column("error_type", Text),
+    Column("traceback", Text),
+    Column("owner_id", Text, ForeignKey("owners.id"), nullable=False),
+    CheckConstraint(f"status IN ({quoted(TaskStatus)})", name="status_is_known"),
+    CheckConstraint(f"reason IN ({quoted(Reason)})", name="reason_is_known"),
+    CheckConstraint("(reason IS NOT NULL) = (status IN ('failed', 'cancelled'))", name="reason_goes_with_status"),
+    CheckConstraint(
+        "typeof(progress) IN ('integer', 'real') AND progress BETWEEN 0 AND 100", name="progress_is_a_percentage"
+    ),
+    CheckConstraint(f"(completed_at IS NOT NULL) = (status IN ({quoted(ENDED)}))", name="ended_has_completed_at"),
+    CheckConstraint("status NOT IN ('running', 'completed') OR started_at IS NOT NULL", name="run_has_started_at"),
+    CheckConstraint("started_at >= created_at", name="started_after_created"),
+    CheckConstraint("completed_at >= coalesce(started_at, created_at)", name="completed_after_started"),
+    CheckConstraint("timeout > 0", name="timeout_is_positive"),
+    CheckConstraint("json_valid(metadata) AND json_type(metadata) = 'object'", name="metadata_is_an_object"),
+    CheckConstraint(
+        "(result IS NOT NULL) = (status = 'completed') AND (result_format IS NOT NULL) = (status = 'completed')",
+        name="completed_has_result",
+    ),
+    CheckConstraint("result_format IN ('json', 'repr')", name="result_format_is_known"),
+    CheckConstraint("result_format <> 'json' OR json_valid(result)", name="result_is_json"),
+    sqlite_strict=True,
+)
+
+task_events = Table(
+    "task_events",
+    metadata,
+    # AUTOINCREMENT: a number is never used twice, so that a reader can go on from the last it saw.
+    Column("seq", INTEGER, primary_key=True, autoincrement=True),
+    Column("task_id", Text, ForeignKey("tasks.id", ondelete="CASCADE"), nullable=False),
+    Column("at", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("progress", Number),
+    Column("message", Text),
+    CheckConstraint(f"kind IN ({quoted(EventKind)})", name="kind_is_known"),
+    CheckConstraint(
+        "progress IS NULL OR typeof(progress) IN ('integer', 'real') AND progress BETWEEN 0 AND 100",
+        name="progress_is_a_percentage",
+    ),
+    CheckConstraint("(progress IS NOT NULL) = (kind = 'progress')", name="progress_goes_with_kind"),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+# Each index serves one hot query: the newest of a status, a name, a stretch of time,
+# the clean-up (which goes by the time of the end, and forgets owners without tasks), a timeline.
+Index("tasks_by_status", tasks.c.status)
+Index("tasks_by_name", tasks.c.name)
+Index("tasks_by_created_at", tasks.c.created_at)
+Index("tasks_by_owner", tasks.c.owner_id)
+Index(
+    "tasks_by_completed_at",
+    tasks.c.status,
+    tasks.c.completed_at,
+    sqlite_where=tasks.c.completed_at.is_not(None),
+)
+Index("task_events_by_task", task_events.c.task_id)
+
+
+def _legal_transitions() -> str:
+    """The table of transitions as a condition on OLD and NEW."""
+    return " OR ".join(
+        f"(OLD.status = '{before}' AND NEW.status IN ({quoted(after)}))"
+        for before, after in TRANSITIONS.items()
+        if before is not None and after
+    )
+
+
+TRIGGERS = {
+    "tasks_begin_unfinished": f"""\
+CREATE TRIGGER tasks_begin_unfinished BEFORE INSERT ON tasks
+WHEN NEW.status NOT IN ({quoted(UNFINISHED)})
+BEGIN
+  SELECT RAISE(ABORT, 'a task comes into the journal unfinished');
+END""",
+    "tasks_end_once": f"""\
+CREATE TRIGGER tasks_end_once BEFORE UPDATE ON tasks
+WHEN OLD.status IN ({quoted(ENDED)})
+BEGIN
+  SELECT RAISE(ABORT, 'the task has ended: its row is final');
+END""",
+    "tasks_follow_transitions": f"""\
+CREATE TRIGGER tasks_follow_transitions BEFORE UPDATE OF status ON tasks
+WHEN NEW.status <> OLD.status AND NOT ({_legal_transitions()})
+BEGIN
+  SELECT RAISE(ABORT, 'the state machine has no such transition');
+END""",
+    "task_events_are_final": """\
+CREATE TRIGGER task_events_are_final BEFORE UPDATE ON task_events
+BEGIN
+  SELECT RAISE(ABORT, 'an event is never changed');
+END""",
+}
+
+
+def _line(expression: str, length: int) -> str:
+    """The first characters of a text on one line, with the two that begin a terminal's escapes made visible."""
+    start = f"substr({expression}, 1, {length})"
+    return f"replace(replace(replace(replace({start}, char(10), ' '), char(13), ' '), char(27), '^['), char(155), '^[')"
+
+
+def _seconds(begin: str, end: str) -> str:
+    """The seconds between two times, to the millisecond."""
+    return f"round((julianday({end}) - julianday({begin})) * 86400, 3)"
+
+
+def _local(moment: str, unit: str = "%S") -> str:
+    """A time as the reader's clock shows it."""
+    return f"strftime('%Y-%m-%d %H:%M:{unit}', {moment}, 'localtime')"
+
+
+_ERROR = "coalesce(error_type || ': ', '') || coalesce(error, '')"
+
+VIEWS = {
+    "task_history": f"""\
+CREATE VIEW task_history AS
+SELECT
+  {_local("created_at")} AS submitted,
+  {_line("name", 40)} AS name,
+  status,
+  {_seconds("created_at", "coalesce(started_at, completed_at, 'now')")} AS waited_s,
+  {_seconds("started_at", "coalesce(completed_at, 'now')")} AS ran_s,
+  progress,
+  CASE status
+    WHEN 'completed' THEN {_line("result", 60)}
+    WHEN 'failed' THEN {_line(f"reason || ': ' || {_ERROR}", 80)}
+    WHEN 'cancelled' THEN reason
+    ELSE {_line("progress_message", 60)}
+  END AS outcome,
+  id
+FROM tasks
+ORDER BY rowid DESC""",
+    "active_tasks": f"""\
+CREATE VIEW active_tasks AS
+SELECT
+  {_local("tasks.created_at")} AS submitted,
+  {_line("tasks.name", 40)} AS name,
+  tasks.status,
+  {_seconds("tasks.started_at", "'now'")} AS running_s,
+  tasks.timeout AS limit_s,
+  tasks.progress,
+  {_line("tasks.progress_message", 60)} AS message,
+  owners.pid,
+  owners.host,
+  tasks.id
+FROM tasks JOIN owners ON owners.id = tasks.owner_id
+WHERE tasks.status IN ({quoted(UNFINISHED)})
+ORDER BY tasks.rowid""",
+    "failed_tasks": f"""\
+CREATE VIEW failed_tasks AS
+SELECT
+  {_local("completed_at")} AS failed,
+  {_line("name", 40)} AS name,
+  reason,
+  {_line(_ERROR, 120)} AS error,
+  {_seconds("started_at", "completed_at")} AS ran_s,
+  id
+FROM tasks
+WHERE status = 'failed' AND completed_at IS NOT NULL
+ORDER BY completed_at DESC""",
+    "task_timeline": f"""\
+CREATE VIEW task_timeline AS
+SELECT
+  {_local("task_events.at", "%f")} AS at,
+  {_line("tasks.name", 40)} AS name,
+  task_events.kind,
+  task_events.progress,
+  {_line("task_events.message", 80)} AS message,
+  {_seconds("tasks.created_at", "task_events.at")} AS after_s,
+  task_events.task_id,
+  task_events.seq
+FROM task_events JOIN tasks ON tasks.id = task_events.task_id
+ORDER BY task_events.seq""",
+}

@@ -1,0 +1,126 @@
+"""What Alembic runs around every command: which journal, on which connection, compared with which schema.
+
+``-x journal=PATH`` names the journal, else ``$AILF_JOURNAL``, else ``ailf_tasks.db`` in the working
+directory. ``TaskManager.start()`` comes through here too, with the journal in ``config.attributes``.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from logging.config import fileConfig
+from pathlib import Path
+from typing import Any
+
+from alembic import context
+from alembic.autogenerate import comparators
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations.ops import ExecuteSQLOp, UpgradeOps
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event
+
+from ailf.async_tasks.journal import engine as journal_engine
+from ailf.async_tasks.journal import migrate, paths, schema
+from ailf.errors import AilfError
+
+CREATING_COMMANDS = {"upgrade", "stamp"}
+"""The commands that make a journal where there is none; the others look at an empty schema instead."""
+
+
+def journal_path() -> Path:
+    """The journal that this command is about."""
+    given = context.get_x_argument(as_dictionary=True).get("journal")
+    return paths.journal_path(given if isinstance(given, str) else None)
+
+
+def command_name() -> str:
+    """The Alembic command on the command line."""
+    [function, *_] = getattr(context.config.cmd_opts, "cmd", [None])
+    return getattr(function, "__name__", "")
+
+
+@contextmanager
+def journal_opened() -> Iterator[Engine]:
+    """An engine on the journal, which is created or refused first, with the migration lock held."""
+    if path := context.config.attributes.get("journal"):
+        with nullcontext():
+            yield journal_engine.sync_engine(path, journal_engine.Access.WRITE)
+        return
+    if context.config.config_file_name is not None:
+        fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+    path = journal_path()
+    if not path.exists() and command_name() not in CREATING_COMMANDS:
+        yield create_engine("sqlite://")
+        return
+    try:
+        if path.exists() and path.stat().st_size:
+            journal_engine.assert_is_journal(path)
+            migrate.revision_of(path)
+        else:
+            journal_engine.create_file(path)
+        with migrate.migration_lock(path):
+            yield journal_engine.sync_engine(path, journal_engine.Access.WRITE)
+    except AilfError as error:
+        raise CommandError(str(error)) from error
+
+
+@comparators.dispatch_for("schema")
+def compare_views_and_triggers(autogenerate: AutogenContext, upgrade: UpgradeOps, _schemas: set[str | None]) -> None:
+    """Let ``alembic check`` see views and triggers, which SQLAlchemy's metadata does not hold."""
+    connection = autogenerate.connection
+    if connection is None:
+        return
+    rows = connection.exec_driver_sql("SELECT name, type, sql FROM sqlite_master WHERE type IN ('view', 'trigger')")
+    found = {name: (kind, sql) for name, kind, sql in rows}
+    wanted = schema.VIEWS | schema.TRIGGERS
+    for name in sorted(found.keys() | wanted.keys()):
+        kind, sql = found.get(name, ("", None))
+        if sql == wanted.get(name):
+            continue
+        if sql is not None:
+            upgrade.ops.append(ExecuteSQLOp(f"DROP {kind.upper()} {name}"))
+        if name in wanted:
+            upgrade.ops.append(ExecuteSQLOp(wanted[name]))
+
+
+def compare_type(
+    _context: object, _inspected: object, _column: object, _inspected_type: object, wanted: object
+) -> bool | None:
+    """Whether a column's type has changed; None leaves it to Alembic.
+
+    SQLAlchemy does not know SQLite's ANY and reads it as NUMERIC.
+    """
+    return False if isinstance(wanted, schema.Number) else None
+
+
+def begin_immediately(connection: Connection) -> None:
+    """Take the write lock at once, so that a migration never fails half-way for a lock."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def run() -> None:
+    """Run the command on the journal, in one transaction that a failure rolls back whole."""
+    with journal_opened() as engine:
+        event.listen(engine, "begin", begin_immediately)
+        options: dict[str, Any] = {
+            "target_metadata": schema.metadata,
+            "transactional_ddl": True,
+            "compare_type": compare_type,
+            "compare_server_default": True,
+            "render_as_batch": True,
+        }
+        with engine.connect() as connection:
+            # A batch migration drops and renames tables: with foreign keys on, that would delete the
+            # events of every task. No effect inside of a transaction, hence on the driver's connection.
+            driver = connection.connection.driver_connection
+            driver.execute("PRAGMA foreign_keys=OFF")
+            context.configure(connection=connection, **options)
+            with context.begin_transaction():
+                context.run_migrations()
+                broken = driver.execute("PRAGMA foreign_key_check").fetchall()
+                if broken:
+                    raise CommandError(f"The migration would leave rows that point nowhere: {broken[:5]}")
+        engine.dispose()
+
+
+if context.is_offline_mode():
+    raise CommandError("The journal's migrations have no --sql mode: they run on a journal.")
+run()
