@@ -5,7 +5,7 @@ directory. ``TaskManager.start()`` comes through here too, with the journal in `
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from logging.config import fileConfig
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,7 @@ def command_name() -> str:
 def journal_opened() -> Iterator[Engine]:
     """An engine on the journal, which is created or refused first, with the migration lock held."""
     if path := context.config.attributes.get("journal"):
-        with nullcontext():
-            yield journal_engine.sync_engine(path, journal_engine.Access.WRITE)
+        yield journal_engine.sync_engine(path, journal_engine.Access.WRITE)
         return
     if context.config.config_file_name is not None:
         fileConfig(context.config.config_file_name, disable_existing_loggers=False)
@@ -110,7 +109,7 @@ def run() -> None:
         with engine.connect() as connection:
             # A batch migration drops and renames tables: with foreign keys on, that would delete the
             # events of every task. No effect inside of a transaction, hence on the driver's connection.
-            driver = connection.connection.driver_connection
+            driver: Any = connection.connection.driver_connection
             driver.execute("PRAGMA foreign_keys=OFF")
             context.configure(connection=connection, **options)
             with context.begin_transaction():

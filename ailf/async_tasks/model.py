@@ -83,6 +83,8 @@ class Outcome:
     error: str | None = None
     error_type: str | None = None
     traceback: str | None = None
+    fatal: BaseException | None = None
+    """A KeyboardInterrupt or SystemExit, which is raised again once the outcome is written."""
 
 
 @dataclass(frozen=True, slots=True)

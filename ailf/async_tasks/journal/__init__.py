@@ -7,10 +7,12 @@ writer, the queries, owners and recovery, retention, migrations.
 import asyncio
 import atexit
 import os
+import shutil
 import sqlite3
 import weakref
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from ailf.async_tasks.journal import owners, retention
@@ -46,9 +48,11 @@ class Journal:
         self,
         path: Path,
         durability: Durability,
+        *,
         owner: owners.Owner,
         lock: owners.OwnerLock,
         connection: sqlite3.Connection,
+        temporary: Path | None,
     ) -> None:
         self.path = path
         self.owner = owner
@@ -58,16 +62,19 @@ class Journal:
         self._lock = lock
         self._connection = connection
         self._writer: Writer | None = None
+        # What a manager that is never stopped leaves behind goes at the exit of the process.
+        self._remove_temporary = weakref.finalize(self, shutil.rmtree, temporary, True) if temporary else None  # noqa: FBT003
         _open_journals.add(self)
 
     @classmethod
-    def open(cls, path: Path, durability: Durability, mode: MigrateMode) -> "Journal":
+    def open(cls, path: Path, durability: Durability, mode: MigrateMode, temporary: Path | None = None) -> "Journal":
         """Open a journal, creating or migrating it as needed, and recover what dead processes left; blocks.
 
         Args:
             path: the file.
             durability: what a commit survives.
             mode: what to do with a journal of an older release.
+            temporary: a folder that goes with the journal when it is closed.
 
         Raises:
             JournalError: it cannot be opened; ``NotAJournalError`` and ``JournalVersionError`` among them.
@@ -90,7 +97,7 @@ class Journal:
             except BaseException:
                 lock.release()
                 raise
-        return cls(path, durability, owner, lock, connection)
+        return cls(path, durability, owner=owner, lock=lock, connection=connection, temporary=temporary)
 
     def attach(self, loop: asyncio.AbstractEventLoop, on_commit: Callable[[], None]) -> None:
         """Start the writer.
@@ -124,9 +131,7 @@ class Journal:
         for status, age in policy.items():
             before = now - age
             while True:
-                step = await self.writer.call(
-                    lambda connection, status=status, before=before: retention.delete_step(connection, status, before)
-                )
+                step = await self.writer.call(partial(retention.delete_step, status=status, before=before))
                 deleted += step
                 if step < retention.TASKS_A_STEP:
                     break
@@ -154,6 +159,8 @@ class Journal:
             # An owner with unwritten changes leaves its lock file behind for the recovery to find.
             self._lock.release(remove=not unwritten)
             _open_journals.discard(self)
+            if self._remove_temporary is not None:
+                self._remove_temporary()
         return tuple(line for record in unwritten for line in _in_words(record))
 
     def _at_exit(self) -> None:
@@ -163,10 +170,10 @@ class Journal:
 
 
 def _in_words(record: Record) -> list[str]:
-    return [
-        f"task {change.task_id}: {change.outcome.status if isinstance(change, Ended) else type(change).__name__.lower()}"
-        for change in record.changes
-    ]
+    def word(change: Change) -> str:
+        return str(change.outcome.status) if isinstance(change, Ended) else type(change).__name__.lower()
+
+    return [f"task {change.task_id}: {word(change)}" for change in record.changes]
 
 
 def _leave_to_the_parent() -> None:

@@ -52,7 +52,7 @@ class Access(StrEnum):
 SYNCHRONOUS = {Durability.PROCESS: "NORMAL", Durability.POWER: "FULL"}
 
 ADVICE = {
-    "SQLITE_BUSY": f"another program has kept it locked for over {BUSY_TIMEOUT_SECONDS} seconds; find and end its transaction",
+    "SQLITE_BUSY": f"another program has kept it locked for over {BUSY_TIMEOUT_SECONDS} seconds: end its transaction",
     "SQLITE_CANTOPEN": "check that the file and its folder exist and may be written",
     "SQLITE_CORRUPT": "the file is damaged: restore a backup, or move it away and start anew",
     "SQLITE_FULL": "the disk is full: make room",

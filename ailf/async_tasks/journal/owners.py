@@ -16,7 +16,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from sqlalchemy import bindparam, case, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, bindparam, case, func, insert, literal_column, select, update
 
 from ailf.async_tasks.journal.engine import PRIVATE_FILE, PRIVATE_FOLDER
 from ailf.async_tasks.journal.paths import owners_folder
@@ -51,6 +51,15 @@ def boot_id() -> str:
         return ""
 
 
+class LockState(Enum):
+    """What was found when trying for an owner's lock."""
+
+    FREE = auto()
+    HELD = auto()
+    GONE = auto()
+    """There is no such file."""
+
+
 class OwnerLock:
     """The kernel lock that says that an owner is alive."""
 
@@ -70,20 +79,17 @@ class OwnerLock:
             return False
         return True
 
+    def try_acquire(self) -> LockState:
+        """Take the lock of another owner, if it can be taken, to tell whether that one is alive."""
+        if not self.file.exists():
+            return LockState.GONE
+        return LockState.FREE if self.acquire() else LockState.HELD
+
     def release(self, *, remove: bool = True) -> None:
         """Free the lock, and remove its file before anybody else can take it."""
         if remove:
             self.file.unlink(missing_ok=True)
         self._lock.release()
-
-
-class LockState(Enum):
-    """What was found when trying for an owner's lock."""
-
-    FREE = auto()
-    HELD = auto()
-    GONE = auto()
-    """There is no such file."""
 
 
 def is_dead(owner: Owner, here: Owner, lock: LockState, *, pid_exists: bool) -> bool:
@@ -119,11 +125,11 @@ def pid_exists(pid: int) -> bool:
     return True
 
 
-_UNFINISHED = [literal_column(f"'{status}'") for status in sorted(UNFINISHED)]
+_UNFINISHED: list[ColumnElement[str]] = [literal_column(f"'{status}'") for status in sorted(UNFINISHED)]
 _THEIRS = (tasks.c.owner_id == bindparam("owner"), tasks.c.status.in_(_UNFINISHED))
 # A clock that steps back must not let a task end before it started.
 _LAST_TIME = func.coalesce(tasks.c.started_at, tasks.c.created_at)
-_ENDED_AT = case((_LAST_TIME > bindparam("at"), _LAST_TIME), else_=bindparam("at"))
+_ENDED_AT = case((bindparam("at") < _LAST_TIME, _LAST_TIME), else_=bindparam("at"))
 
 _INSERT_OWNER = named(insert(owners).values({c: bindparam(c) for c in ("id", "pid", "host", "boot_id", "started_at")}))
 _UNSTOPPED = named(
@@ -186,10 +192,7 @@ def recover(connection: sqlite3.Connection, journal: Path, here: Owner) -> int:
 
 def _recover_one(connection: sqlite3.Connection, journal: Path, owner: Owner, here: Owner) -> int:
     lock = OwnerLock(journal, owner.id)
-    if not lock.file.exists():
-        state = LockState.GONE
-    else:
-        state = LockState.FREE if lock.acquire() else LockState.HELD
+    state = lock.try_acquire()
     try:
         if not is_dead(owner, here, state, pid_exists=pid_exists(owner.pid)):
             return 0

@@ -9,7 +9,7 @@ ENVIRONMENT_VARIABLE = "AILF_JOURNAL"
 DEFAULT_NAME = "ailf_tasks.db"
 
 
-def journal_path(given: str | os.PathLike[str] | None = None) -> Path:
+def journal_path(given: object = None) -> Path:
     """The path of the journal, absolute.
 
     Args:
@@ -19,7 +19,7 @@ def journal_path(given: str | os.PathLike[str] | None = None) -> Path:
         InvalidTypeError: it is no path.
     """
     chosen = given if given is not None else os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_NAME
-    if not isinstance(chosen, str | os.PathLike) or not isinstance(os.fspath(chosen), str):
+    if not isinstance(chosen, str | Path):
         raise InvalidTypeError(f"journal is {chosen!r}; give a path as text or pathlib.Path, or None.")
     return Path(chosen).expanduser().absolute()
 

@@ -23,7 +23,7 @@ from ailf.async_tasks.model import TaskFilter
 
 Row = tuple[Any, ...]
 
-_ROWID = literal_column("tasks.rowid")
+_ROWID: ColumnElement[int] = literal_column("tasks.rowid")
 """The order of submission: SQLite numbers the rows as they come (https://sqlite.org/rowidtable.html)."""
 
 
@@ -54,7 +54,9 @@ def _literal(word: str) -> ColumnElement[Any]:
 
 def _metadata_condition(index: int, kind: str) -> ColumnElement[bool]:
     """One key of the metadata having one value; ``kind`` says how the two are compared."""
-    column, path, value = tasks.c.metadata, bindparam(f"path_{index}"), bindparam(f"value_{index}")
+    column = tasks.c.metadata
+    path: ColumnElement[str] = bindparam(f"path_{index}")
+    value: ColumnElement[Any] = bindparam(f"value_{index}")
     if kind == "text":
         return and_(func.json_extract(column, path) == value, func.json_type(column, path) == _literal("text"))
     if kind == "number":
@@ -148,7 +150,7 @@ def _bound(statement: Statement, values: dict[str, Any]) -> Query:
     return Query(statement.sql, tuple(values[name] for name in statement.parameters))
 
 
-_ZERO = literal_column("0")
+_ZERO: ColumnElement[int] = literal_column("0")
 """Said, since SQLAlchemy would bind a parameter of its own for the OFFSET that goes with a LIMIT."""
 
 _TASK = positional(select(tasks).where(tasks.c.id == bindparam("task_id")))

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, delete, exists, literal_column, select
+from sqlalchemy import ColumnElement, bindparam, delete, exists, literal_column, select
 
 from ailf.async_tasks.journal.rows import time_text
 from ailf.async_tasks.journal.schema import owners, tasks
@@ -21,7 +21,7 @@ Retention = Mapping[TaskStatus, timedelta]
 """How long a task is kept after its end, by end state; a state that is missing is kept for ever."""
 
 
-_ROWID = literal_column("tasks.rowid")
+_ROWID: ColumnElement[int] = literal_column("tasks.rowid")
 _OLDEST = (
     select(_ROWID)
     .where(

@@ -1,0 +1,261 @@
+"""What callers hand in, checked and made into values; each wrong one is an error that says what to give instead."""
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from numbers import Real
+from typing import Any, TypeVar
+
+from ailf.async_tasks.journal.rows import encode_metadata, storable
+from ailf.async_tasks.model import TaskFilter
+from ailf.async_tasks.states import ENDED, TaskStatus
+from ailf.errors import InvalidArgumentError, InvalidTypeError
+
+MAX_ID_CHARACTERS = 255
+
+Choice = TypeVar("Choice", bound=str)
+Seconds = float | timedelta
+StatusArgument = TaskStatus | str | Iterable[TaskStatus | str] | None
+RetentionArgument = Seconds | None | Mapping[TaskStatus | str, Seconds | None]
+
+
+def real(value: object, what: str) -> float:
+    """A number that is finite, an int as the int it is.
+
+    Raises:
+        InvalidTypeError: it is no number; True and False are none here.
+        InvalidArgumentError: it is NaN or infinite.
+    """
+    number = value
+    if isinstance(value, Real) and not isinstance(value, (int, float)):
+        # NumPy's numbers are Real as well, but SQLite takes only Python's own.
+        number = float(value)
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise InvalidTypeError(f"{what} is {_shown(value)}; give a number.")
+    if isinstance(number, float) and not math.isfinite(number):
+        raise InvalidArgumentError(f"{what} is {number}; give a finite number.")
+    return number
+
+
+def percentage(value: object) -> float:
+    """A progress from 0 to 100.
+
+    Raises:
+        InvalidTypeError: it is no number.
+        InvalidArgumentError: it is outside of the range, or NaN.
+    """
+    number = real(value, "progress")
+    if not 0 <= number <= 100:  # noqa: PLR2004 - what a percentage is
+        raise InvalidArgumentError(f"progress is {_shown(number)}; give a number from 0 to 100.")
+    return number
+
+
+def message(value: object) -> str | None:
+    """A progress message.
+
+    Raises:
+        InvalidTypeError: it is no text.
+    """
+    if value is not None and not isinstance(value, str):
+        raise InvalidTypeError(f"message is {_shown(value)}; give text, or None.")
+    return value
+
+
+def seconds(value: object, what: str, *, zero: bool = False) -> float:
+    """A length of time in seconds.
+
+    Args:
+        value: a number of seconds, or a timedelta.
+        what: the argument's name.
+        zero: whether none at all is allowed.
+
+    Raises:
+        InvalidTypeError: it is neither.
+        InvalidArgumentError: it is negative, zero where that is not allowed, NaN or infinite.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else real(value, what)
+    if number < 0 or (number == 0 and not zero):
+        wanted = "0 or more" if zero else "more than 0"
+        raise InvalidArgumentError(f"{what} is {_shown(value)}; give {wanted} seconds, or leave it out.")
+    try:
+        timedelta(seconds=number)
+    except OverflowError:
+        raise InvalidArgumentError(f"{what} is {_shown(value)}: longer than time can be counted.") from None
+    return float(number)
+
+
+def optional_seconds(value: object, what: str, *, zero: bool = False) -> float | None:
+    """The same, where None means no limit."""
+    return None if value is None else seconds(value, what, zero=zero)
+
+
+def new_task_id(value: object) -> str:
+    """An id that a user chose.
+
+    Raises:
+        InvalidTypeError: it is no text.
+        InvalidArgumentError: it is empty, too long, or has characters that SQLite's shell could not show.
+    """
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"task_id is {_shown(value)}; give text, or None to have one chosen.")
+    if not 0 < len(value) <= MAX_ID_CHARACTERS or not value.isprintable():
+        raise InvalidArgumentError(
+            f"task_id is {_shown(value)}; give 1 to {MAX_ID_CHARACTERS} printable characters, or None to have one "
+            "chosen."
+        )
+    return value
+
+
+def known_task_id(value: object) -> str:
+    """An id to look a task up by; what no task can have as its id finds nothing.
+
+    Raises:
+        InvalidTypeError: it is no text.
+    """
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"task_id is {_shown(value)}; give the text that submit returned.")
+    return storable(value)
+
+
+def task_name(value: object) -> str:
+    """A name that a user chose.
+
+    Raises:
+        InvalidTypeError: it is no text.
+    """
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"name is {_shown(value)}; give text, or leave it out.")
+    return value
+
+
+def metadata_text(value: object) -> str:
+    """Metadata as JSON text.
+
+    Raises:
+        InvalidTypeError: it is no dict with text as its keys, or JSON has nothing for a type in it.
+        InvalidArgumentError: it has a NaN, an infinity, a reference to itself, or too many levels.
+    """
+    if value is None:
+        return "{}"
+    if not isinstance(value, Mapping):
+        raise InvalidTypeError(f"metadata is {_shown(value)}; give a dict that is a JSON object, or None.")
+    try:
+        return encode_metadata(value)
+    except TypeError as error:
+        raise InvalidTypeError(f"metadata is no JSON object: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgumentError(f"metadata is no JSON object: {error}.") from error
+
+
+def _statuses(value: StatusArgument) -> tuple[TaskStatus, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (_status(value),)
+    if not isinstance(value, Iterable):
+        raise InvalidTypeError(f"status is {_shown(value)}; give a TaskStatus, its name, or several of these.")
+    chosen = {_status(one) for one in value}
+    return tuple(status for status in TaskStatus if status in chosen)
+
+
+def _status(value: object) -> TaskStatus:
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"status is {_shown(value)}; give a TaskStatus, or its name.")
+    try:
+        return TaskStatus(value.lower())
+    except ValueError:
+        raise InvalidArgumentError(f"status is {_shown(value)}; there are {', '.join(TaskStatus)}.") from None
+
+
+def _moment(value: object, what: str) -> datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise InvalidTypeError(f"{what} is {_shown(value)}; give a datetime, which is local time where it is naive.")
+    try:
+        return value.astimezone(UTC)
+    except (OverflowError, ValueError, OSError) as error:
+        raise InvalidArgumentError(f"{what} is {_shown(value)}, which is no time in UTC: {error}.") from error
+
+
+def task_filter(
+    status: StatusArgument,
+    name: str | None,
+    metadata: Mapping[str, Any] | None,
+    created_after: datetime | None,
+    created_before: datetime | None,
+) -> TaskFilter:
+    """The conditions of ``list_tasks`` as a value.
+
+    Raises:
+        InvalidTypeError: one of them is of a wrong type.
+        InvalidArgumentError: there is no such status, or metadata is no JSON.
+    """
+    metadata_text(metadata)
+    return TaskFilter(
+        statuses=_statuses(status),
+        name=None if name is None else task_name(name),
+        metadata=metadata or {},
+        created_after=_moment(created_after, "created_after"),
+        created_before=_moment(created_before, "created_before"),
+    )
+
+
+def count(value: object, what: str, *, least: int = 0) -> int:
+    """A whole number.
+
+    Raises:
+        InvalidTypeError: it is none.
+        InvalidArgumentError: it is too small, or larger than SQLite counts.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidTypeError(f"{what} is {_shown(value)}; give a whole number.")
+    if not least <= value < 2**63:
+        raise InvalidArgumentError(f"{what} is {_shown(value)}; give a whole number from {least} on.")
+    return value
+
+
+def retention_policy(value: RetentionArgument) -> dict[TaskStatus, timedelta]:
+    """How long each end state is kept; one that is missing is kept for ever.
+
+    Args:
+        value: a timedelta, seconds, None for ever, or a mapping of end states to one of these.
+
+    Raises:
+        InvalidTypeError: it is nothing of the kind.
+        InvalidArgumentError: it is negative, or names a state in which no task ends.
+    """
+    if not isinstance(value, Mapping):
+        age = optional_seconds(value, "retention", zero=True)
+        return {} if age is None else dict.fromkeys(sorted(ENDED), timedelta(seconds=age))
+    policy = {}
+    for key, one in value.items():
+        status = _status(key)
+        if not status.is_ended:
+            raise InvalidArgumentError(f"retention names {status}; only {', '.join(sorted(ENDED))} tasks are deleted.")
+        age = optional_seconds(one, f"retention[{status}]", zero=True)
+        if age is not None:
+            policy[status] = timedelta(seconds=age)
+    return policy
+
+
+def one_of(enum: type[Choice], value: object, what: str) -> Choice:
+    """A member of an enum of words.
+
+    Raises:
+        InvalidArgumentError: there is no such member.
+    """
+    try:
+        return enum(value)
+    except ValueError:
+        words = ", ".join(repr(str(member)) for member in enum)  # type: ignore[attr-defined]
+        raise InvalidArgumentError(f"{what} is {_shown(value)}; give one of {words}.") from None
+
+
+def _shown(value: object) -> str:
+    """The value as it may stand in a message: short, and whatever its repr does."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a value may define any __repr__
+        text = f"<{type(value).__qualname__}>"
+    return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - a line

@@ -1,0 +1,58 @@
+"""What a running task can ask about itself."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from ailf.errors import ManagerError
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentTask:
+    """The task in which the caller runs.
+
+    Attributes:
+        id: its id.
+    """
+
+    id: str
+    _report: Callable[[str, float, str | None], bool] = field(repr=False)
+
+    def update_progress(self, progress: float, message: str | None = None) -> bool:
+        """Report the progress of this task: see ``TaskManager.update_progress``.
+
+        Args:
+            progress: 0 to 100.
+            message: what it is doing now; None leaves the earlier message.
+
+        Returns:
+            Whether the task is still unfinished, so that the report counted.
+
+        Raises:
+            InvalidTypeError: ``progress`` is no number, or ``message`` no text.
+            InvalidArgumentError: ``progress`` is outside of 0 to 100, or NaN.
+        """
+        return self._report(self.id, progress, message)
+
+
+_current: ContextVar[CurrentTask] = ContextVar("ailf_current_task")
+
+
+def current_task() -> CurrentTask:
+    """The task in which the caller runs, in its coroutine, in what that started, or in its thread.
+
+    Returns:
+        The task's id, and ``update_progress`` without the id.
+
+    Raises:
+        ManagerError: the caller runs in no task.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise ManagerError("current_task() was called outside of a task; call it in what was submitted.") from None
+
+
+def enter(task: CurrentTask) -> None:
+    """Make this the current task of the calling context."""
+    _current.set(task)

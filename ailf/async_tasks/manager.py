@@ -1,0 +1,352 @@
+"""``TaskManager``, the face of the library: it checks what it is given, and wires the rooms behind it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ailf.async_tasks import arguments
+from ailf.async_tasks.history import History
+from ailf.async_tasks.ids import new_id
+from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
+from ailf.async_tasks.journal.paths import journal_path
+from ailf.async_tasks.model import Outcome, TaskEvent
+from ailf.async_tasks.runner import Job, Submittable, discard
+from ailf.async_tasks.session import Session, open_journal
+from ailf.async_tasks.states import TaskStatus
+from ailf.async_tasks.watching import follow
+from ailf.errors import (
+    AilfError,
+    ManagerError,
+    NotStartedError,
+    TaskCancelledError,
+    TaskFailedError,
+    TaskNotFoundError,
+    WaitTimeoutError,
+)
+
+IN_MEMORY = ":memory:"
+
+
+class TaskManager(History):
+    """Runs asyncio tasks in this process and keeps everything that happens to them in a SQLite journal."""
+
+    def __init__(
+        self,
+        journal: str | Path | None = None,
+        *,
+        task_timeout: float | timedelta | None = None,
+        max_concurrency: int | None = None,
+        retention: arguments.RetentionArgument = timedelta(hours=1),
+        cleanup_interval: float | timedelta = 60.0,
+        durability: str = "process",
+        migrate: str = "auto",
+    ) -> None:
+        """Configure a manager; nothing is opened before ``start``.
+
+        Args:
+            journal: the path of the journal. None is ``$AILF_JOURNAL``, else ``ailf_tasks.db`` in the
+                working directory; ":memory:" is a private temporary file that is gone after ``stop``.
+            task_timeout: the time limit of tasks that are submitted without one, in seconds or as a
+                timedelta; None is none.
+            max_concurrency: how many tasks may run at a time; further ones wait as PENDING. None is no limit.
+            retention: how long an ended task is kept: a timedelta, seconds, None for ever, or a mapping
+                of end states to one of these (a state that is missing is kept for ever).
+            cleanup_interval: how often recovery and the scheduled delete run, in seconds or as a timedelta.
+            durability: "process" (commits survive the death of the process) or "power" (also the loss of
+                power: every commit is synced to the disk).
+            migrate: "auto" brings the journal of an older release up to date, after a backup; "check"
+                refuses it.
+
+        Raises:
+            InvalidTypeError: an argument is of a wrong type.
+            InvalidArgumentError: an argument has a wrong value.
+        """
+        self._path = None if journal == IN_MEMORY else journal_path(journal)
+        self._task_timeout = arguments.optional_seconds(task_timeout, "task_timeout")
+        self._max_concurrency = (
+            None if max_concurrency is None else arguments.count(max_concurrency, "max_concurrency", least=1)
+        )
+        self._retention: Retention = arguments.retention_policy(retention)
+        self._cleanup_interval = arguments.seconds(cleanup_interval, "cleanup_interval")
+        self._durability = arguments.one_of(Durability, durability, "durability")
+        self._migrate = arguments.one_of(MigrateMode, migrate, "migrate")
+        self._starting: asyncio.Future[Journal] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    @property
+    def journal(self) -> Path | None:
+        """The path of the journal, for the ``sqlite3`` shell; None for ":memory:" while not started."""
+        return self._session.journal.path if self._session is not None else self._path
+
+    async def start(self) -> None:
+        """Open the journal, creating or migrating it as needed, and recover what dead processes left.
+
+        Starting a started manager does nothing; a stopped one can be started again.
+
+        Raises:
+            JournalError: the journal cannot be opened; NotAJournalError where the file is something
+                else, JournalVersionError where a newer release made it.
+            ManagerError: the manager was started on another event loop.
+        """
+        if self._session is not None:
+            self._here()
+            return
+        if self._starting is None:
+            opening = partial(open_journal, self._path, self._durability, self._migrate)
+            self._starting = asyncio.ensure_future(asyncio.to_thread(opening))
+            self._starting.add_done_callback(self._opened)
+        await asyncio.shield(self._starting)
+
+    def _opened(self, opening: asyncio.Future[Journal]) -> None:
+        # A callback, so that a start whose caller was cancelled still ends in one state or the other.
+        self._starting = None
+        if not opening.cancelled() and opening.exception() is None:
+            report, limit, retention = self.update_progress, self._max_concurrency, self._retention
+            self._session = Session(opening.result(), opening.get_loop(), report, limit, retention)
+            self._session.begin_clean_up(self._cleanup_interval)
+
+    async def stop(self, drain: float | timedelta = 0) -> None:
+        """End every task, write how each ended, and free the journal.
+
+        Tasks that wait for a slot are cancelled at once. Stopping a stopped manager does nothing.
+
+        Args:
+            drain: for how many seconds running tasks may go on before they are cancelled.
+
+        Raises:
+            UnwrittenChangesError: the journal took no writes; it lists what is not in it.
+            ManagerError: called from inside of one of the manager's tasks, or on another event loop.
+            InvalidTypeError: ``drain`` is no length of time.
+            InvalidArgumentError: ``drain`` is negative.
+        """
+        seconds = arguments.seconds(drain, "drain", zero=True)
+        if self._starting is not None:
+            with suppress(AilfError):
+                await asyncio.shield(self._starting)
+        if self._session is None:
+            return
+        session = self._here()
+        if inside := session.task_around():
+            raise ManagerError(
+                f"stop() was called from inside task {inside}, whose end it would wait for; "
+                "call it from outside, or let the task return first."
+            )
+        if self._stopping is None:
+            self._stopping = session.loop.create_task(self._stop(session, seconds), name="ailf stop")
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self, session: Session, drain: float) -> None:
+        try:
+            await session.end(drain)
+        finally:
+            self._session = None
+            self._stopping = None
+
+    async def __aenter__(self) -> Self:
+        """Start, as ``start`` does."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        """Stop, as ``stop`` does."""
+        await self.stop()
+
+    async def submit(
+        self,
+        awaitable: Submittable,
+        *,
+        task_id: str | None = None,
+        name: str | None = None,
+        timeout: float | timedelta | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Have something run as a task; returns once the task is in the journal.
+
+        Args:
+            awaitable: a coroutine or another awaitable, or a callable without arguments: an async one is
+                called when the task starts, a plain one runs in a thread. It runs with a copy of the
+                caller's context variables.
+            task_id: an id of the caller's choice, of 1 to 255 printable characters; None has one chosen.
+            name: what the task is called; None is the qualified name of what was submitted.
+            timeout: its time limit, from its start on, in seconds or as a timedelta; None is the
+                manager's ``task_timeout``.
+            metadata: what to attach: a dict that is a JSON object.
+
+        Returns:
+            The task's id. The caller has it before the first line of the task runs.
+
+        Raises:
+            InvalidTypeError: an argument is of a wrong type: not awaitable, no JSON object.
+            InvalidArgumentError: an argument has a wrong value: a time limit not above 0, a coroutine
+                that was awaited already. DuplicateTaskError where the id is in the journal already.
+            NotStartedError: the manager was not started, or is stopping.
+            ManagerError: called on another event loop than ``start``.
+            JournalError: the journal takes no writes.
+
+        Whatever is raised, nothing of the task has run, no row is in the journal, and a coroutine is closed.
+        """
+        try:
+            session = self._accepting()
+            job = Job(awaitable)
+            chosen_id = new_id() if task_id is None else arguments.new_task_id(task_id)
+            chosen_name = job.name if name is None else arguments.task_name(name)
+            limit = self._task_timeout if timeout is None else arguments.seconds(timeout, "timeout")
+            text = arguments.metadata_text(metadata)
+        except BaseException:
+            discard(awaitable)
+            raise
+        await session.live.submit(job, chosen_id, chosen_name, limit, text)
+        return chosen_id
+
+    def update_progress(self, task_id: str, progress: float, message: str | None = None) -> bool:
+        """Report how far a task of this manager is; returns at once, from any thread.
+
+        Args:
+            task_id: the task.
+            progress: 0 to 100; an int is kept as an int.
+            message: what it is doing now; None leaves the earlier message.
+
+        Returns:
+            Whether the report counted; False for an unknown task, and for one that has ended.
+
+        Raises:
+            InvalidTypeError: ``progress`` is no number, or ``message`` no text.
+            InvalidArgumentError: ``progress`` is outside of 0 to 100, or NaN.
+            NotStartedError: the manager was not started.
+        """
+        return self._started().live.report(
+            arguments.known_task_id(task_id), arguments.percentage(progress), arguments.message(message)
+        )
+
+    async def cancel_task(self, task_id: str) -> bool:
+        """Cancel a task, and wait until it has ended and that is committed.
+
+        Args:
+            task_id: the task; one that waits for a slot never starts.
+
+        Returns:
+            True if it ended CANCELLED; False if it is unknown, had ended before, or ended otherwise.
+
+        Raises:
+            NotStartedError: the manager was not started.
+            ManagerError: called on another event loop than ``start``.
+        """
+        return await self._here().live.cancel(arguments.known_task_id(task_id))
+
+    async def wait_for_task(self, task_id: str, timeout: float | timedelta | None = None) -> Any:
+        """Wait until a task ends, without disturbing it: neither the time-out nor a cancelled wait does.
+
+        Args:
+            task_id: the task.
+            timeout: how many seconds to wait; None is for ever.
+
+        Returns:
+            What the task returned; None if it timed out, failed, was cancelled or is unknown. See
+            ``result`` to tell these apart.
+
+        Raises:
+            NotStartedError: the manager was not started.
+            ManagerError: called by the task itself, or on another event loop than ``start``.
+            InvalidArgumentError: ``timeout`` is negative.
+        """
+        try:
+            outcome = await self._outcome(task_id, timeout)
+        except WaitTimeoutError:
+            return None
+        return None if outcome is None or outcome.status is not TaskStatus.COMPLETED else outcome.value
+
+    async def result(self, task_id: str, timeout: float | timedelta | None = None) -> Any:
+        """Wait until a task ends, without disturbing it, and return or raise how it ended.
+
+        Args:
+            task_id: the task.
+            timeout: how many seconds to wait; None is for ever.
+
+        Returns:
+            What the task returned.
+
+        Raises:
+            TaskFailedError: it failed; the recorded traceback is a note of the error.
+            TaskCancelledError: it was cancelled.
+            TaskNotFoundError: it is unknown.
+            WaitTimeoutError: it was unfinished when ``timeout`` had passed. It is a TimeoutError.
+            NotStartedError: the manager was not started.
+            ManagerError: called by the task itself, or on another event loop than ``start``.
+            InvalidArgumentError: ``timeout`` is negative.
+        """
+        outcome = await self._outcome(task_id, timeout)
+        if outcome is None:
+            raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
+        if outcome.status is TaskStatus.CANCELLED:
+            raise TaskCancelledError(
+                f"Task {task_id} was cancelled ({outcome.reason}).", task_id=task_id, reason=outcome.reason
+            )
+        if outcome.status is TaskStatus.FAILED:
+            error = TaskFailedError(
+                f"Task {task_id} failed: {outcome.error}",
+                task_id=task_id,
+                reason=outcome.reason,
+                error=outcome.error,
+                error_type=outcome.error_type,
+            )
+            if outcome.traceback is not None:
+                error.add_note(outcome.traceback)
+            raise error
+        return outcome.value
+
+    async def watch(self, task_id: str | None = None, *, after: int | None = None) -> AsyncIterator[TaskEvent]:
+        """Iterate over events: those that the journal has, then each new one, with no gap between the two.
+
+        Args:
+            task_id: a task, after whose last event the iteration ends; None is every task, until ``stop``.
+            after: the ``seq`` of an event, to begin after it; None is from the first event on.
+
+        Yields:
+            The events, in the order of their ``seq``.
+
+        Raises:
+            TaskNotFoundError: the task is unknown.
+            NotStartedError: the manager was not started.
+            ManagerError: called on another event loop than ``start``.
+            JournalError: the journal cannot be read.
+        """
+        session = self._here()
+        begin = 0 if after is None else arguments.count(after, "after")
+        if task_id is not None and self.get_task_info(task_id) is None:
+            raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
+        async for event in follow(session.journal.areader, session.commits, task_id, begin):
+            yield event
+
+    async def cleanup(self) -> int:
+        """Run a round of recovery and of the scheduled delete now.
+
+        Returns:
+            How many tasks were deleted.
+
+        Raises:
+            NotStartedError: the manager was not started.
+            ManagerError: called on another event loop than ``start``.
+            JournalError: the journal takes no writes.
+        """
+        return await self._here().clean_up()
+
+    def _accepting(self) -> Session:
+        session = self._here()
+        if self._stopping is not None:
+            raise NotStartedError("The manager is stopping; submit before stop().")
+        return session
+
+    async def _outcome(self, task_id: str, timeout: float | timedelta | None) -> Outcome | None:
+        session = self._here()
+        known_id = arguments.known_task_id(task_id)
+        seconds = arguments.optional_seconds(timeout, "timeout", zero=True)
+        if session.task_around() == known_id:
+            raise ManagerError(f"Task {task_id} waits for its own end; wait for it from outside of it.")
+        return await session.outcome(known_id, seconds)

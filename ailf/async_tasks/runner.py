@@ -1,0 +1,166 @@
+"""Running one piece of work to an outcome: an awaitable, or a callable that makes one or runs in a thread.
+
+Nothing here knows of the journal. A task's work ends in exactly one ``Outcome``, whatever it does.
+"""
+
+import asyncio
+import functools
+import inspect
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ailf.async_tasks.model import Outcome
+from ailf.async_tasks.states import Reason, TaskStatus
+from ailf.errors import InvalidArgumentError, InvalidTypeError
+
+MAX_TRACEBACK_CHARACTERS = 20_000
+MAX_ERROR_CHARACTERS = 1_000_000
+
+Submittable = Awaitable[Any] | Callable[[], Any]
+
+
+class Job:
+    """What was submitted, ready to be run once or to be thrown away."""
+
+    def __init__(self, work: Submittable) -> None:
+        """Take in the work.
+
+        Args:
+            work: an awaitable, or a callable without arguments.
+
+        Raises:
+            InvalidTypeError: it is neither.
+            InvalidArgumentError: it is a coroutine that was awaited already, or runs elsewhere.
+        """
+        if inspect.iscoroutine(work):
+            if inspect.getcoroutinestate(work) != inspect.CORO_CREATED:
+                raise InvalidArgumentError(
+                    f"The coroutine {work.__qualname__} was awaited already or runs elsewhere; "
+                    "call its function again for a new one."
+                )
+        elif not inspect.isawaitable(work) and not callable(work):
+            raise InvalidTypeError(
+                f"{type(work).__qualname__} cannot be submitted: give a coroutine, another awaitable, "
+                "or a callable without arguments."
+            )
+        self._work = work
+
+    @property
+    def name(self) -> str:
+        """The qualified name of what runs."""
+        work: Any = self._work
+        if isinstance(work, asyncio.Task):
+            work = work.get_coro()
+        while isinstance(work, functools.partial):
+            work = work.func
+        name = getattr(work, "__qualname__", None)
+        return name if isinstance(name, str) else type(work).__qualname__
+
+    async def run(self) -> Any:
+        """Run it, in a thread where it is a plain function, and return what it returns."""
+        work = self._work
+        if inspect.isawaitable(work):
+            return await work
+        if inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(getattr(work, "__call__", None)):  # noqa: B004
+            return await work()
+        value = await asyncio.to_thread(work)
+        # A lambda that makes a coroutine is a plain function to everybody but its author.
+        return await value if inspect.isawaitable(value) else value
+
+    def discard(self) -> None:
+        """Throw it away unrun, without a warning that it was never awaited."""
+        discard(self._work)
+
+
+def discard(work: object) -> None:
+    """Close a coroutine that nobody will run; leave alone whatever else it is."""
+    if inspect.iscoroutine(work) and inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+        work.close()
+
+
+async def execute(job: Job, timeout: float | None, stop_reason: Callable[[], Reason | None]) -> Outcome:
+    """Run a job to its outcome; never raises.
+
+    Args:
+        job: the job.
+        timeout: its time limit in seconds.
+        stop_reason: asked when it was cancelled; None is a cancellation by somebody else.
+
+    Returns:
+        The outcome; ``fatal`` in it is a KeyboardInterrupt or SystemExit, which the caller raises again.
+    """
+    try:
+        async with asyncio.timeout(timeout) as limit:
+            value = await job.run()
+    except GeneratorExit:
+        # The loop is gone and the coroutine is being torn down: nothing can be said about its end.
+        raise
+    except asyncio.CancelledError:
+        return Outcome(TaskStatus.CANCELLED, stop_reason() or Reason.CANCELLED)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the task ended
+        if limit.expired() and timeout is not None:
+            return timed_out(timeout, error)
+        return failed(error)
+    if limit.expired() and timeout is not None:
+        return timed_out(timeout, None)
+    return Outcome(TaskStatus.COMPLETED, value=value)
+
+
+def timed_out(timeout: float, error: BaseException | None) -> Outcome:
+    """The outcome of a task that was past its limit, however it took the cancellation."""
+    unit = "second" if timeout == 1 else "seconds"
+    return Outcome(
+        TaskStatus.FAILED,
+        Reason.TIMEOUT,
+        error=f"Task timed out after {timeout:g} {unit}",
+        error_type=TimeoutError.__qualname__,
+        traceback=None if error is None else traceback_text(error),
+    )
+
+
+def failed(error: BaseException) -> Outcome:
+    """The outcome of a task that raised."""
+    return Outcome(
+        TaskStatus.FAILED,
+        Reason.ERROR,
+        error=error_text(error),
+        error_type=qualified_name(type(error)),
+        traceback=traceback_text(error),
+        fatal=error if isinstance(error, KeyboardInterrupt | SystemExit) else None,
+    )
+
+
+def error_text(error: BaseException) -> str:
+    """The text of an exception; the name of its type where it has none or cannot say it."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an exception may define any __str__
+        text = ""
+    return _bounded(text, MAX_ERROR_CHARACTERS) or type(error).__qualname__
+
+
+def qualified_name(kind: type) -> str:
+    """A type's name with its module, as a traceback shows it."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def traceback_text(error: BaseException) -> str:
+    """The traceback of an exception, without the frames that ran the task, and bounded."""
+    own_files = {__file__, asyncio.timeouts.__file__}
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename in own_files:
+        frames = frames.tb_next
+    try:
+        text = "".join(traceback.format_exception(type(error), error, frames))
+    except Exception as trouble:  # noqa: BLE001 - an exception may define anything
+        text = f"{qualified_name(type(error))}, whose traceback cannot be shown: {qualified_name(type(trouble))}\n"
+    return _bounded(text, MAX_TRACEBACK_CHARACTERS)
+
+
+def _bounded(text: str, most: int) -> str:
+    """The text, with its middle cut out where it is too long: the ends of a traceback say most."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"

@@ -1,0 +1,166 @@
+"""What a manager has between its start and its stop: an open journal, the live tasks, the clean-up."""
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+
+from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
+from ailf.async_tasks.journal.queries import existing_query, task_query
+from ailf.async_tasks.journal.rows import task_info
+from ailf.async_tasks.live import LiveTask, LiveTasks, Report
+from ailf.async_tasks.model import Outcome
+from ailf.async_tasks.watching import Commits
+from ailf.errors import JournalError, UnwrittenChangesError, WaitTimeoutError
+
+FIRST_LOOK_SECONDS = 0.02
+"""How soon a wait for another process's task reads the journal again, doubled each time ..."""
+
+LAST_LOOK_SECONDS = 1.0
+"""... up to this."""
+
+TEMPORARY_PREFIX = "ailf-"
+
+log = logging.getLogger("ailf.async_tasks")
+
+
+def open_journal(path: Path | None, durability: Durability, mode: MigrateMode) -> Journal:
+    """Open a journal, or one of its own in a temporary folder; blocks.
+
+    Args:
+        path: the journal; None is a temporary one.
+        durability: what a commit survives.
+        mode: what to do with a journal of an older release.
+
+    Raises:
+        JournalError: it cannot be opened.
+    """
+    if path is not None:
+        return Journal.open(path, durability, mode)
+    folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
+    try:
+        return Journal.open(folder / "tasks.db", durability, mode, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+class Session:
+    """A manager at work."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        loop: asyncio.AbstractEventLoop,
+        report: Report,
+        max_concurrency: int | None,
+        retention: Retention,
+    ) -> None:
+        """Put an open journal to use.
+
+        Args:
+            journal: the journal.
+            loop: the event loop on which all of it lives.
+            report: what ``current_task().update_progress`` calls.
+            max_concurrency: how many tasks may run at a time; None is no limit.
+            retention: how long ended tasks are kept.
+        """
+        self.journal = journal
+        self.loop = loop
+        self.commits = Commits()
+        self.live = LiveTasks(journal.record, report, max_concurrency)
+        self._retention = retention
+        self._cleaner: asyncio.Task[None] | None = None
+        journal.attach(loop, self.commits.notify)
+
+    def begin_clean_up(self, interval: float) -> None:
+        """Clean up now, and again every so many seconds."""
+        self._cleaner = self.loop.create_task(self._clean_up_regularly(interval), name="ailf clean-up")
+
+    async def _clean_up_regularly(self, interval: float) -> None:
+        while True:
+            try:
+                await self.clean_up()
+            except JournalError as error:
+                log.warning("The scheduled clean-up failed and will be tried again: %s", error)
+            await asyncio.sleep(interval)
+
+    async def clean_up(self) -> int:
+        """Recover what dead processes left, and delete what was kept long enough; returns how many tasks.
+
+        Raises:
+            JournalError: the journal takes no writes.
+        """
+        await self.journal.recover()
+        deleted = await self.journal.delete_ended(self._retention)
+        if kept := self.live.kept_results():
+            existing = {task_id for (task_id,) in await self.journal.areader.rows(existing_query(kept))}
+            self.live.forget_results(task_id for task_id in kept if task_id not in existing)
+        return deleted
+
+    async def end(self, drain: float) -> None:
+        """End every task, write how each ended, free the journal.
+
+        Args:
+            drain: for how many seconds running tasks may go on.
+
+        Raises:
+            UnwrittenChangesError: the journal took no writes.
+        """
+        if self._cleaner is not None:
+            self._cleaner.cancel()
+            await asyncio.wait([self._cleaner])
+        await self.live.shut_down(drain)
+        unwritten = await asyncio.to_thread(self.journal.close)
+        self.commits.end()
+        await self.journal.areader.close()
+        if unwritten:
+            raise UnwrittenChangesError(
+                f"The journal {self.journal.path} took no writes; {len(unwritten)} changes are not in it: "
+                + "; ".join(unwritten[:5])
+                + ("; ..." if len(unwritten) > 5 else "."),  # noqa: PLR2004 - what fits a line
+                unwritten=unwritten,
+            )
+
+    def task_around(self) -> str | None:
+        """The id of the live task that makes this very call, if one does."""
+        caller = asyncio.current_task()
+        return None if caller is None else self.live.run_by(caller)
+
+    async def outcome(self, task_id: str, timeout: float | None) -> Outcome | None:
+        """How a task ended, waiting for that; None if it is unknown.
+
+        Args:
+            task_id: the task.
+            timeout: how many seconds to wait; None is for ever.
+
+        Raises:
+            WaitTimeoutError: it was unfinished by then.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                if task := self.live.find(task_id):
+                    return await self._outcome_of_live(task)
+                return await self._outcome_in_journal(task_id)
+        except TimeoutError:
+            raise WaitTimeoutError(
+                f"Task {task_id} was unfinished after {timeout:g} seconds; it runs on.", task_id=task_id
+            ) from None
+
+    async def _outcome_of_live(self, task: LiveTask) -> Outcome | None:
+        await asyncio.shield(task.ended)
+        return await self._outcome_in_journal(task.id) if task.refusal is not None else task.outcome
+
+    async def _outcome_in_journal(self, task_id: str) -> Outcome | None:
+        """The end of a task that is not this process's: read, and read again as long as it is unfinished."""
+        pause = FIRST_LOOK_SECONDS
+        while True:
+            rows = self.journal.reader.rows(task_query(task_id))
+            if not rows:
+                return None
+            info = self.live.laid_over(task_info(rows[0]))
+            if info.status.is_ended:
+                return Outcome(info.status, info.reason, info.result, info.error, info.error_type, info.traceback)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_LOOK_SECONDS)

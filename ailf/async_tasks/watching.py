@@ -1,0 +1,81 @@
+"""Following the journal: what it holds already, then what comes, with no gap between the two."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from ailf.async_tasks.journal.queries import AsyncReader, events_after_query, task_query
+from ailf.async_tasks.journal.rows import task_event
+from ailf.async_tasks.model import TaskEvent
+from ailf.async_tasks.states import ENDED, EVENT_OF_STATUS
+
+EVENTS_A_READ = 500
+"""How many events one query fetches, so that a long history is never in memory as a whole."""
+
+LOOK_AGAIN_SECONDS = 0.5
+"""How often a watcher looks by itself, for what other processes have written."""
+
+LAST_EVENTS = frozenset(EVENT_OF_STATUS[status] for status in ENDED)
+
+
+class Commits:
+    """Tells those who watch that something was committed."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._watchers: set[asyncio.Event] = set()
+
+    def add(self) -> asyncio.Event:
+        """A new watcher, as the event that wakes it."""
+        watcher = asyncio.Event()
+        self._watchers.add(watcher)
+        return watcher
+
+    def discard(self, watcher: asyncio.Event) -> None:
+        """Take a watcher out."""
+        self._watchers.discard(watcher)
+
+    def notify(self) -> None:
+        """Wake all of them."""
+        for watcher in self._watchers:
+            watcher.set()
+
+    def end(self) -> None:
+        """Wake all of them for the last time."""
+        self.is_over = True
+        self.notify()
+
+
+async def follow(reader: AsyncReader, commits: Commits, task_id: str | None, after: int) -> AsyncIterator[TaskEvent]:
+    """The events of one task or of all, those of the past and then each new one.
+
+    The journal is read again whenever something was committed, from the last event seen on; since
+    their numbers rise in the order of the commits, none is missed and none comes twice.
+
+    Args:
+        reader: reads the journal.
+        commits: says when to read it again.
+        task_id: the task, after whose last event, or deletion, the iteration ends; None is every task.
+        after: the number of the event after which to begin.
+    """
+    watcher = commits.add()
+    try:
+        while True:
+            watcher.clear()
+            over = commits.is_over
+            rows = await reader.rows(events_after_query(after, task_id, EVENTS_A_READ))
+            for row in rows:
+                event = task_event(row)
+                after = event.seq
+                yield event
+                if task_id is not None and event.kind in LAST_EVENTS:
+                    return
+            if len(rows) == EVENTS_A_READ:
+                continue
+            if over or (task_id is not None and not rows and not await reader.rows(task_query(task_id))):
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                    await watcher.wait()
+    finally:
+        commits.discard(watcher)
