@@ -27,7 +27,7 @@ def real(value: object, what: str) -> float:
         InvalidArgumentError: it is NaN or infinite.
     """
     number = value
-    if isinstance(value, Real) and not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float)) and isinstance(value, Real):
         # NumPy's numbers are Real as well, but SQLite takes only Python's own.
         number = float(value)
     if isinstance(number, bool) or not isinstance(number, (int, float)):

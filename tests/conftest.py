@@ -1,0 +1,32 @@
+"""What tests share: a journal in a folder of its own, a manager on it, and waiting for a condition."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from ailf.async_tasks import TaskManager
+
+PATIENCE_SECONDS = 30.0
+"""How long a test waits for what must happen; far longer than it takes on a busy machine."""
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """The path of a journal that is not there yet."""
+    return tmp_path / "tasks.db"
+
+
+@pytest.fixture
+async def manager(journal: Path) -> AsyncIterator[TaskManager]:
+    """A started manager on the journal, stopped after the test."""
+    async with TaskManager(journal) as started:
+        yield started
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds, or fail."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
