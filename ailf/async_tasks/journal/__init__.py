@@ -16,15 +16,23 @@ from functools import partial
 from pathlib import Path
 
 from ailf.async_tasks.journal import owners, retention
-from ailf.async_tasks.journal.engine import Access, Durability, async_engine, connect, sync_engine, translated
-from ailf.async_tasks.journal.migrate import MigrateMode, ensure_current
+from ailf.async_tasks.journal.engine import (
+    Access,
+    Durability,
+    assert_is_journal,
+    async_engine,
+    connect,
+    sync_engine,
+    translated,
+)
+from ailf.async_tasks.journal.migrate import HEAD, MigrateMode, ensure_current, revision_of
 from ailf.async_tasks.journal.queries import AsyncReader, Reader
 from ailf.async_tasks.journal.retention import Retention
 from ailf.async_tasks.journal.writer import Done, Record, Writer
 from ailf.async_tasks.model import Change, Ended
-from ailf.errors import JournalError
+from ailf.errors import JournalError, JournalVersionError
 
-__all__ = ["Durability", "Journal", "MigrateMode", "Retention"]
+__all__ = ["Durability", "Journal", "MigrateMode", "Retention", "open_reader"]
 
 AT_EXIT_PATIENCE_SECONDS = 2.0
 """How long a process that forgot to stop tries, at its exit, to write what it still has."""
@@ -167,6 +175,26 @@ class Journal:
         if self._writer is not None and not self.is_inherited:
             self._writer.close(AT_EXIT_PATIENCE_SECONDS)
             self._connection.close()
+
+
+def open_reader(path: Path) -> Reader:
+    """Read a journal without being an owner of it, and without changing anything.
+
+    Args:
+        path: the journal.
+
+    Raises:
+        JournalError: it is not there, is no journal, or is one of another release.
+    """
+    if not path.exists():
+        raise JournalError(f"There is no journal {path}; name another one, or run a program that makes it.")
+    assert_is_journal(path)
+    if (revision := revision_of(path)) != HEAD:
+        raise JournalVersionError(
+            f"The journal {path} is at revision {revision}, this release reads {HEAD}: "
+            "run `alembic upgrade head` on it."
+        )
+    return Reader(sync_engine(path, Access.READ), path)
 
 
 def _in_words(record: Record) -> list[str]:

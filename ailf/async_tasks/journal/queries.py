@@ -6,20 +6,21 @@ the compiled text with the values bound to it.
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Engine, and_, bindparam, func, literal_column, select
+from sqlalchemy import ColumnElement, Engine, and_, bindparam, column, func, literal_column, select, table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ailf.async_tasks.journal.engine import translated
 from ailf.async_tasks.journal.rows import encode_value, metadata_path, storable, time_text
-from ailf.async_tasks.journal.schema import task_events, tasks
+from ailf.async_tasks.journal.schema import owners, task_events, tasks
 from ailf.async_tasks.journal.sql import Statement, positional
 from ailf.async_tasks.model import TaskFilter
+from ailf.async_tasks.states import ENDED
 
 Row = tuple[Any, ...]
 
@@ -54,18 +55,18 @@ def _literal(word: str) -> ColumnElement[Any]:
 
 def _metadata_condition(index: int, kind: str) -> ColumnElement[bool]:
     """One key of the metadata having one value; ``kind`` says how the two are compared."""
-    column = tasks.c.metadata
+    metadata = tasks.c.metadata
     path: ColumnElement[str] = bindparam(f"path_{index}")
     value: ColumnElement[Any] = bindparam(f"value_{index}")
     if kind == "text":
-        return and_(func.json_extract(column, path) == value, func.json_type(column, path) == _literal("text"))
+        return and_(func.json_extract(metadata, path) == value, func.json_type(metadata, path) == _literal("text"))
     if kind == "number":
         return and_(
-            func.json_extract(column, path) == value,
-            func.json_type(column, path).in_([_literal("integer"), _literal("real")]),
+            func.json_extract(metadata, path) == value,
+            func.json_type(metadata, path).in_([_literal("integer"), _literal("real")]),
         )
     # Asked for two paths, json_extract gives an array of the values as they are spelled in the text.
-    return func.json_extract(column, path, path) == value
+    return func.json_extract(metadata, path, path) == value
 
 
 @cache
@@ -197,6 +198,36 @@ def existing_query(task_ids: Iterable[str]) -> Query:
     return Query(_EXISTING.sql, (json.dumps(list(task_ids)),))
 
 
+_RUNS = positional(
+    select(
+        func.strftime("%Y-%m-%d %H:%M:%S", owners.c.started_at, "localtime"),
+        owners.c.pid,
+        func.count(tasks.c.id),
+        *(func.sum(tasks.c.status == _literal(status)) for status in sorted(ENDED)),
+    )
+    .join(tasks, tasks.c.owner_id == owners.c.id)
+    .group_by(owners.c.id)
+    .order_by(owners.c.started_at)
+)
+
+
+def view_query(view: str, columns: Sequence[str], limit: int) -> Query:
+    """The first rows of one of the views, in its own order.
+
+    Args:
+        view: its name.
+        columns: which of its columns.
+        limit: how many rows.
+    """
+    named = table(view, *(column(name) for name in columns))
+    return Query(positional(select(named).limit(bindparam("limit")).offset(_ZERO)).sql, (limit,))
+
+
+def runs_query() -> Query:
+    """The managers that have tasks: when started (local time), pid, tasks, and how many ended in each state."""
+    return Query(_RUNS.sql, ("%Y-%m-%d %H:%M:%S", "localtime"))
+
+
 class Reader:
     """Reads in the caller's thread, whichever it is, on read-only connections."""
 
@@ -218,6 +249,14 @@ class Reader:
                 return driver.execute(*query).fetchall()
             finally:
                 pooled.close()
+
+    def __enter__(self) -> Self:
+        """Use it for a while."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Close it."""
+        self.close()
 
     def close(self) -> None:
         """Close the connections."""

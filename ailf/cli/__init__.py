@@ -1,0 +1,1 @@
+"""The command ``ailf`` (extra ``cli``)."""

@@ -1,0 +1,204 @@
+"""The demo: the main job on real files, every kind of ending, a process that dies, and what the journal says."""
+
+import asyncio
+import hashlib
+import shlex
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from ailf.async_tasks import TaskInfo, TaskManager, TaskStatus, current_task
+from ailf.async_tasks.journal import open_reader
+from ailf.async_tasks.journal.queries import runs_query, view_query
+from ailf.cli.demo_child import READY
+
+MOST_FILES = 300
+CONCURRENCY = 8
+BLOCK_BYTES = 16 * 1024
+RETENTION = timedelta(days=30)
+LATEST = 8
+NARROWEST = 26
+COLOURS = {
+    TaskStatus.PENDING: "dim",
+    TaskStatus.RUNNING: "cyan",
+    TaskStatus.COMPLETED: "green",
+    TaskStatus.FAILED: "red",
+    TaskStatus.CANCELLED: "yellow",
+}
+
+
+def run(folder: Path | None, journal: Path) -> None:
+    """Run the demo.
+
+    Args:
+        folder: whose files to survey; None is the folder of Python's standard library.
+        journal: the journal, which keeps the history of all runs.
+
+    Raises:
+        JournalError: the journal cannot be used.
+    """
+    chosen = folder or Path(sysconfig.get_path("stdlib"))
+    console = Console()
+    asyncio.run(_demo(list(files_of(chosen)), chosen, journal, console))
+    _show_history(journal, console)
+
+
+def files_of(folder: Path) -> Iterator[Path]:
+    """The files of a folder and of the folders in it, a few hundred at most, in a steady order."""
+    found = 0
+    for path in sorted(folder.rglob("*")):
+        if found == MOST_FILES:
+            return
+        if "__pycache__" not in path.parts and path.is_file():
+            found += 1
+            yield path
+
+
+async def survey(path: Path) -> dict[str, Any]:
+    """Read a file in a thread, hash it, count its lines and words, and say how far that is."""
+    return await asyncio.to_thread(_survey, path)
+
+
+def _survey(path: Path) -> dict[str, Any]:
+    task = current_task()
+    data = path.read_bytes()
+    digest = hashlib.sha256()
+    lines = words = 0
+    for start in range(0, len(data), BLOCK_BYTES):
+        block = data[start : start + BLOCK_BYTES]
+        digest.update(block)
+        lines += block.count(b"\n")
+        words += len(block.split())
+        task.update_progress(min(100, 100 * (start + len(block)) // len(data)), f"{lines} lines")
+    return {"bytes": len(data), "lines": lines, "words": words, "sha256": digest.hexdigest()}
+
+
+async def _demo(files: list[Path], folder: Path, journal: Path, console: Console) -> None:
+    console.print(f"{len(files)} files of {folder}, a task each; the journal is {journal}", soft_wrap=True)
+    async with TaskManager(journal, max_concurrency=CONCURRENCY, retention=RETENTION) as manager:
+        earlier = manager.count_tasks()
+        child = await asyncio.to_thread(_start_child, journal)
+        try:
+            odd = [
+                await manager.submit(partial(asyncio.sleep, 60), name="too slow", timeout=0.5),
+                await manager.submit(partial(survey, folder / "not-there.txt"), name="no such file"),
+                await manager.submit(partial(asyncio.sleep, 60), name="unwanted"),
+            ]
+            ids = [
+                await manager.submit(
+                    partial(survey, path), name=str(path.relative_to(folder)), metadata={"folder": str(folder)}
+                )
+                for path in files
+            ]
+            await _follow(manager, [*odd, *ids], unwanted=odd[-1], console=console)
+        finally:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+        # What the scheduled clean-up does every minute: the dead process's tasks get their end.
+        await manager.cleanup()
+        _show_ends(manager, earlier, console)
+        _show_recovered(manager, child.pid, console)
+
+
+def _start_child(journal: Path) -> subprocess.Popen[str]:
+    child = subprocess.Popen(  # noqa: S603 - this Python, this package
+        [sys.executable, "-m", "ailf.cli.demo_child", str(journal)], stdout=subprocess.PIPE, text=True
+    )
+    with child.stdout or sys.stdin as said:
+        if said.readline().strip() != READY:
+            child.kill()
+            raise RuntimeError("The demo's second process did not start.")
+    return child
+
+
+async def _follow(manager: TaskManager, ids: list[str], *, unwanted: str, console: Console) -> None:
+    """Show the tasks as they run, until all have ended."""
+    everything = asyncio.gather(*(manager.wait_for_task(task_id) for task_id in ids))
+    overall = Progress(TextColumn("[bold]tasks ended"), BarColumn(bar_width=40), MofNCompleteColumn(), console=console)
+    bar = overall.add_task("all", total=len(ids))
+    began = asyncio.get_running_loop().time()
+    with Live(overall, console=console, refresh_per_second=12, transient=False) as live:
+        while not everything.done():
+            running = manager.list_tasks(TaskStatus.RUNNING)
+            left = manager.count_tasks(TaskStatus.PENDING) + len(running)
+            overall.update(bar, completed=max(0, len(ids) - left))
+            live.update(_running_table(overall, running))
+            if asyncio.get_running_loop().time() - began > 1:
+                await manager.cancel_task(unwanted)
+            await asyncio.wait([everything], timeout=0.08)
+        overall.update(bar, completed=len(ids))
+        live.update(overall)
+    if not console.is_terminal:
+        console.print()
+    await everything
+
+
+def _running_table(overall: Progress, running: list[TaskInfo]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_row(overall)
+    for info in running[:CONCURRENCY]:
+        row = Table.grid(padding=(0, 2))
+        name = Text(info.name[-40:], style="cyan")
+        row.add_row(Text(f"{info.progress:3.0f}%"), name, Text(info.progress_message or "", style="dim"))
+        table.add_row(row)
+    return table
+
+
+def _show_ends(manager: TaskManager, earlier: int, console: Console) -> None:
+    tasks = manager.list_tasks(offset=earlier)
+    ends = Counter(info.status for info in tasks)
+    surveyed = [info.result for info in tasks if info.status is TaskStatus.COMPLETED and isinstance(info.result, dict)]
+    lines = sum(result["lines"] for result in surveyed if "lines" in result)
+    words = sum(result["words"] for result in surveyed if "words" in result)
+    told = ", ".join(f"[{COLOURS[status]}]{count} {status}[/]" for status, count in sorted(ends.items()))
+    console.print(f"{told}; {lines:,} lines and {words:,} words counted")
+
+
+def _show_recovered(manager: TaskManager, pid: int, console: Console) -> None:
+    died = [info for info in manager.list_tasks(TaskStatus.FAILED) if f"pid {pid} " in (info.error or "")]
+    console.print(
+        f"A second process on the same journal (pid {pid}) was killed with SIGKILL: "
+        f"[red]{len(died)} unfinished tasks marked failed[/], its finished ones kept"
+    )
+
+
+def _show_history(journal: Path, console: Console) -> None:
+    with open_reader(journal) as reader:
+        runs = reader.rows(runs_query())
+        history = reader.rows(view_query("task_history", ("name", "status", "ran_s", "outcome"), LATEST))
+        failures = reader.rows(view_query("failed_tasks", ("name", "reason", "error"), LATEST))
+    ends = sorted(status for status in TaskStatus if status.is_ended)
+    _show_table(console, "Every run that this journal remembers", ("started", "pid", "tasks", *ends), runs)
+    _show_table(console, "The latest tasks", ("name", "status", "seconds", "outcome"), history)
+    _show_table(console, "The latest failures", ("name", "reason", "error"), failures)
+    console.print("Look further with the sqlite3 shell:")
+    command = f'sqlite3 {shlex.quote(str(journal))} "select * from task_history limit 5"'  # noqa: S608 - to be read
+    console.print(f"  {command}", style="bold", soft_wrap=True, markup=False)
+
+
+def _show_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    lines = [["" if value is None else str(value) for value in row] for row in rows]
+    for index, column in enumerate(columns):
+        # Whatever room there is too little of is taken from the last column.
+        widest = max((len(cells[index]) for cells in lines), default=0)
+        least = 0 if column == columns[-1] else min(widest, NARROWEST)
+        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=max(least, len(column)))
+    for cells in lines:
+        style = next((COLOURS[TaskStatus(cell)] for cell in cells if cell in set(TaskStatus)), "")
+        table.add_row(*map(Text, cells), style=style)
+    console.print(table)
