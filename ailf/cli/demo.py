@@ -31,7 +31,7 @@ CONCURRENCY = 8
 BLOCK_BYTES = 16 * 1024
 RETENTION = timedelta(days=30)
 LATEST = 8
-NARROWEST = 26
+COLUMN_GAP = 3
 COLOURS = {
     TaskStatus.PENDING: "dim",
     TaskStatus.RUNNING: "cyan",
@@ -193,11 +193,11 @@ def _show_history(journal: Path, console: Console) -> None:
 def _show_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     lines = [["" if value is None else str(value) for value in row] for row in rows]
-    for index, column in enumerate(columns):
-        # Whatever room there is too little of is taken from the last column.
-        widest = max((len(cells[index]) for cells in lines), default=0)
-        least = 0 if column == columns[-1] else min(widest, NARROWEST)
-        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=max(least, len(column)))
+    widths = [max(len(text) for text in (column, *cells)) for column, *cells in zip(columns, *lines, strict=True)]
+    # Whatever room there is too little of is taken from the last column.
+    room = max(len(columns[-1]), console.width - sum(widths[:-1]) - COLUMN_GAP * len(columns))
+    for column, width in zip(columns, (*widths[:-1], min(room, widths[-1])), strict=True):
+        table.add_column(column, no_wrap=True, overflow="ellipsis", width=width)
     for cells in lines:
         style = next((COLOURS[TaskStatus(cell)] for cell in cells if cell in set(TaskStatus)), "")
         table.add_row(*map(Text, cells), style=style)
