@@ -47,18 +47,21 @@ CREATE TABLE tasks (
   traceback TEXT,                       -- bounded
   owner_id TEXT NOT NULL,               -- the manager that runs it
   PRIMARY KEY (id),
-  CONSTRAINT status_is_known CHECK (status IN ('pending', 'running', 'completed', 'failed', 'cancelled')),
-  CONSTRAINT reason_is_known CHECK (reason IN ('error', 'timeout', 'cancelled', 'shutdown', 'process_died')),
+  CONSTRAINT status_is_known
+    CHECK (status = 'pending' OR status = 'running' OR status = 'completed' OR status = 'failed' OR status = 'cancelled'),
+  CONSTRAINT reason_is_known
+    CHECK (reason = 'error' OR reason = 'timeout' OR reason = 'cancelled' OR reason = 'shutdown' OR reason = 'process_died'),
   CONSTRAINT reason_goes_with_status CHECK ((reason IS NOT NULL) = (status IN ('failed', 'cancelled'))),
   CONSTRAINT progress_is_a_percentage
     CHECK (typeof(progress) IN ('integer', 'real') AND progress BETWEEN 0 AND 100),
   CONSTRAINT ended_has_completed_at
-    CHECK ((completed_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
+    CHECK ((completed_at IS NOT NULL) = (status = 'completed' OR status = 'failed' OR status = 'cancelled')),
   CONSTRAINT run_has_started_at CHECK (status NOT IN ('running', 'completed') OR started_at IS NOT NULL),
   CONSTRAINT started_after_created CHECK (started_at >= created_at),
   CONSTRAINT completed_after_started CHECK (completed_at >= coalesce(started_at, created_at)),
   CONSTRAINT timeout_is_positive CHECK (timeout > 0),
-  CONSTRAINT metadata_is_an_object CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
+  CONSTRAINT metadata_is_an_object
+    CHECK (metadata = '{}' OR json_valid(metadata) AND json_type(metadata) = 'object'),
   CONSTRAINT completed_has_result
     CHECK ((result IS NOT NULL) = (status = 'completed') AND (result_format IS NOT NULL) = (status = 'completed')),
   CONSTRAINT result_format_is_known CHECK (result_format IN ('json', 'repr')),
@@ -85,7 +88,7 @@ CREATE TABLE task_events (
   progress ANY,                                    -- of a 'progress' event
   message TEXT,                                    -- the progress message, the error, or the reason
   CONSTRAINT kind_is_known
-    CHECK (kind IN ('submitted', 'started', 'progress', 'completed', 'failed', 'cancelled')),
+    CHECK (kind = 'submitted' OR kind = 'started' OR kind = 'progress' OR kind = 'completed' OR kind = 'failed' OR kind = 'cancelled'),
   CONSTRAINT progress_is_a_percentage
     CHECK (progress IS NULL OR typeof(progress) IN ('integer', 'real') AND progress BETWEEN 0 AND 100),
   CONSTRAINT progress_goes_with_kind CHECK ((progress IS NOT NULL) = (kind = 'progress')),
@@ -95,19 +98,19 @@ CREATE TABLE task_events (
 CREATE INDEX task_events_by_task ON task_events (task_id)""",
     """\
 CREATE TRIGGER tasks_begin_unfinished BEFORE INSERT ON tasks
-WHEN NEW.status NOT IN ('pending', 'running')
+WHEN NOT (NEW.status = 'pending' OR NEW.status = 'running')
 BEGIN
   SELECT RAISE(ABORT, 'a task comes into the journal unfinished');
 END""",
     """\
 CREATE TRIGGER tasks_end_once BEFORE UPDATE ON tasks
-WHEN OLD.status IN ('completed', 'failed', 'cancelled')
+WHEN OLD.status = 'completed' OR OLD.status = 'failed' OR OLD.status = 'cancelled'
 BEGIN
   SELECT RAISE(ABORT, 'the task has ended: its row is final');
 END""",
     """\
 CREATE TRIGGER tasks_follow_transitions BEFORE UPDATE OF status ON tasks
-WHEN NEW.status <> OLD.status AND NOT ((OLD.status = 'pending' AND NEW.status IN ('running', 'failed', 'cancelled')) OR (OLD.status = 'running' AND NEW.status IN ('completed', 'failed', 'cancelled')))
+WHEN NEW.status <> OLD.status AND NOT ((OLD.status = 'pending' AND (NEW.status = 'running' OR NEW.status = 'failed' OR NEW.status = 'cancelled')) OR (OLD.status = 'running' AND (NEW.status = 'completed' OR NEW.status = 'failed' OR NEW.status = 'cancelled')))
 BEGIN
   SELECT RAISE(ABORT, 'the state machine has no such transition');
 END""",
@@ -148,7 +151,7 @@ SELECT
   owners.host,
   tasks.id
 FROM tasks JOIN owners ON owners.id = tasks.owner_id
-WHERE tasks.status IN ('pending', 'running')
+WHERE tasks.status = 'pending' OR tasks.status = 'running'
 ORDER BY tasks.rowid""",
     """\
 CREATE VIEW failed_tasks AS
