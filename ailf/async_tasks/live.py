@@ -36,18 +36,19 @@ class LiveTask:
     """A task of this process that has not ended in the journal yet."""
 
     __slots__ = (
-        *("context", "ended", "id", "job", "last_at", "message", "name", "outcome"),
-        *("progress", "refusal", "runner", "status", "stop_reason", "timeout"),
+        *("context", "id", "is_over", "job", "last_at", "message", "name", "outcome"),
+        *("progress", "refusal", "runner", "status", "stop_reason", "timeout", "waiters"),
     )
 
-    def __init__(self, task_id: str, job: Job, name: str, timeout: float | None, ended: asyncio.Future[None]) -> None:
+    def __init__(self, task_id: str, job: Job, name: str, timeout: float | None) -> None:
         self.id = task_id
         self.job = job
         self.name = name
         self.timeout = timeout
         self.context = contextvars.copy_context()
-        self.ended = ended
-        """Done once the end is committed, or refused."""
+        self.is_over = False
+        """Whether the end is committed, or refused."""
+        self.waiters: list[asyncio.Future[None]] = []
         self.status = TaskStatus.PENDING
         """What was recorded last; the expected state of what is recorded next."""
         self.last_at = datetime.now(UTC)
@@ -59,6 +60,13 @@ class LiveTask:
         """Set when the end is recorded; nothing is recorded after it."""
         self.refusal: AilfError | None = None
         """Why the journal refused the end: it holds another one."""
+
+    async def over(self) -> None:
+        """Wait until the end is committed, or refused; a wait that is cancelled disturbs nobody else's."""
+        if not self.is_over:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.waiters.append(waiter)
+            await waiter
 
     def now(self) -> datetime:
         """The time for the next change: a clock that steps back never gives an earlier one."""
@@ -107,7 +115,7 @@ class LiveTasks:
         if task_id in self._tasks:
             raise DuplicateTaskError(f"A task with the id {task_id!r} is unfinished; choose another id.")
         loop = asyncio.get_running_loop()
-        task = self._tasks[task_id] = LiveTask(task_id, job, name, timeout, loop.create_future())
+        task = self._tasks[task_id] = LiveTask(task_id, job, name, timeout)
         changes: list[Change] = [Submitted(task_id, task.last_at, name, timeout, metadata)]
         if not self._queue and self._has_free_slot():
             changes.append(self._take_slot(task))
@@ -160,7 +168,7 @@ class LiveTasks:
         if task is None:
             return False
         self._stop(task, Reason.CANCELLED)
-        await asyncio.shield(task.ended)
+        await task.over()
         return task.refusal is None and task.outcome is not None and task.outcome.status is TaskStatus.CANCELLED
 
     async def shut_down(self, drain: float) -> None:
@@ -244,7 +252,7 @@ class LiveTasks:
         if task.outcome is None:
             self._end(task, outcome)
         if outcome.fatal is not None:
-            await asyncio.shield(task.ended)
+            await task.over()
             raise outcome.fatal
 
     def _unwound(self, task: LiveTask, runner: asyncio.Task[None]) -> None:
@@ -306,8 +314,9 @@ class LiveTasks:
         task.refusal = refusal
         if self._tasks.get(task.id) is task:
             del self._tasks[task.id]
-        if not task.ended.done():
-            task.ended.set_result(None)
+        task.is_over = True
+        for waiter in task.waiters:
+            _resolve(waiter, None)
 
 
 def _resolve(future: asyncio.Future[None], refusal: AilfError | None) -> None:

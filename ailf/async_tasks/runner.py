@@ -8,6 +8,7 @@ import functools
 import inspect
 import traceback
 from collections.abc import Awaitable, Callable
+from types import CoroutineType
 from typing import Any
 
 from ailf.async_tasks.model import Outcome
@@ -23,6 +24,8 @@ Submittable = Awaitable[Any] | Callable[[], Any]
 class Job:
     """What was submitted, ready to be run once or to be thrown away."""
 
+    __slots__ = ("_is_awaitable", "_work")
+
     def __init__(self, work: Submittable) -> None:
         """Take in the work.
 
@@ -33,18 +36,19 @@ class Job:
             InvalidTypeError: it is neither.
             InvalidArgumentError: it is a coroutine that was awaited already, or runs elsewhere.
         """
-        if inspect.iscoroutine(work):
+        self._work = work
+        self._is_awaitable = inspect.isawaitable(work)
+        if isinstance(work, CoroutineType):
             if inspect.getcoroutinestate(work) != inspect.CORO_CREATED:
                 raise InvalidArgumentError(
                     f"The coroutine {work.__qualname__} was awaited already or runs elsewhere; "
                     "call its function again for a new one."
                 )
-        elif not inspect.isawaitable(work) and not callable(work):
+        elif not self._is_awaitable and not callable(work):
             raise InvalidTypeError(
                 f"{type(work).__qualname__} cannot be submitted: give a coroutine, another awaitable, "
                 "or a callable without arguments."
             )
-        self._work = work
 
     @property
     def name(self) -> str:
@@ -57,25 +61,29 @@ class Job:
         name = getattr(work, "__qualname__", None)
         return name if isinstance(name, str) else type(work).__qualname__
 
-    async def run(self) -> Any:
-        """Run it, in a thread where it is a plain function, and return what it returns."""
-        work = self._work
-        if inspect.isawaitable(work):
-            return await work
+    def begin(self) -> Awaitable[Any]:
+        """Begin it; what it returns comes from awaiting this."""
+        work: Any = self._work
+        if self._is_awaitable:
+            return work  # type: ignore[no-any-return]
         if inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(getattr(work, "__call__", None)):  # noqa: B004
-            return await work()
-        value = await asyncio.to_thread(work)
-        # A lambda that makes a coroutine is a plain function to everybody but its author.
-        return await value if inspect.isawaitable(value) else value
+            return work()  # type: ignore[no-any-return]
+        return _in_thread(work)
 
     def discard(self) -> None:
         """Throw it away unrun, without a warning that it was never awaited."""
         discard(self._work)
 
 
+async def _in_thread(function: Callable[[], Any]) -> Any:
+    value = await asyncio.to_thread(function)
+    # A lambda that makes a coroutine is a plain function to everybody but its author.
+    return await value if inspect.isawaitable(value) else value
+
+
 def discard(work: object) -> None:
     """Close a coroutine that nobody will run; leave alone whatever else it is."""
-    if inspect.iscoroutine(work) and inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+    if isinstance(work, CoroutineType) and inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
         work.close()
 
 
@@ -90,24 +98,30 @@ async def execute(job: Job, timeout: float | None, stop_reason: Callable[[], Rea
     Returns:
         The outcome; ``fatal`` in it is a KeyboardInterrupt or SystemExit, which the caller raises again.
     """
+    limit: asyncio.Timeout | None = None
     try:
-        async with asyncio.timeout(timeout) as limit:
-            value = await job.run()
+        if timeout is None:
+            value = await job.begin()
+        else:
+            async with asyncio.timeout(timeout) as limit:
+                value = await job.begin()
     except GeneratorExit:
         # The loop is gone and the coroutine is being torn down: nothing can be said about its end.
         raise
     except asyncio.CancelledError:
         return Outcome(TaskStatus.CANCELLED, stop_reason() or Reason.CANCELLED)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the task ended
-        if limit.expired() and timeout is not None:
-            return timed_out(timeout, error)
-        return failed(error)
-    if limit.expired() and timeout is not None:
+        return timed_out(timeout, error) if _is_past(limit) else failed(error)
+    if _is_past(limit):
         return timed_out(timeout, None)
     return Outcome(TaskStatus.COMPLETED, value=value)
 
 
-def timed_out(timeout: float, error: BaseException | None) -> Outcome:
+def _is_past(limit: asyncio.Timeout | None) -> bool:
+    return limit is not None and limit.expired()
+
+
+def timed_out(timeout: float | None, error: BaseException | None) -> Outcome:
     """The outcome of a task that was past its limit, however it took the cancellation."""
     unit = "second" if timeout == 1 else "seconds"
     return Outcome(

@@ -9,7 +9,7 @@ from pathlib import Path
 from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
 from ailf.async_tasks.journal.queries import existing_query, task_query
 from ailf.async_tasks.journal.rows import task_info
-from ailf.async_tasks.live import LiveTask, LiveTasks, Report
+from ailf.async_tasks.live import LiveTasks, Report
 from ailf.async_tasks.model import Outcome
 from ailf.async_tasks.watching import Commits
 from ailf.errors import JournalError, UnwrittenChangesError, WaitTimeoutError
@@ -138,19 +138,24 @@ class Session:
         Raises:
             WaitTimeoutError: it was unfinished by then.
         """
+        ended = self._outcome(task_id)
+        if timeout is None:
+            return await ended
         try:
             async with asyncio.timeout(timeout):
-                if task := self.live.find(task_id):
-                    return await self._outcome_of_live(task)
-                return await self._outcome_in_journal(task_id)
+                return await ended
         except TimeoutError:
             raise WaitTimeoutError(
                 f"Task {task_id} was unfinished after {timeout:g} seconds; it runs on.", task_id=task_id
             ) from None
 
-    async def _outcome_of_live(self, task: LiveTask) -> Outcome | None:
-        await asyncio.shield(task.ended)
-        return await self._outcome_in_journal(task.id) if task.refusal is not None else task.outcome
+    async def _outcome(self, task_id: str) -> Outcome | None:
+        task = self.live.find(task_id)
+        if task is not None:
+            await task.over()
+            if task.refusal is None:
+                return task.outcome
+        return await self._outcome_in_journal(task_id)
 
     async def _outcome_in_journal(self, task_id: str) -> Outcome | None:
         """The end of a task that is not this process's: read, and read again as long as it is unfinished."""

@@ -37,6 +37,8 @@ def time_of(text: str | None) -> datetime | None:
 
 def storable(text: str) -> str:
     """The text as SQLite can hold it and its shell can show it: NUL and lone surrogates spelled out."""
+    if text.isprintable():
+        return text
     if "\0" in text:
         text = text.replace("\0", "\\x00")
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

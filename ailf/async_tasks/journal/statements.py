@@ -5,7 +5,9 @@ have, has lost its guard: the journal holds something else than this process bel
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Insert, Update, bindparam, insert, update
@@ -13,8 +15,8 @@ from sqlalchemy import Insert, Update, bindparam, insert, update
 from ailf.async_tasks.journal.rows import storable, time_text
 from ailf.async_tasks.journal.schema import task_events, tasks
 from ailf.async_tasks.journal.sql import Statement, positional
-from ailf.async_tasks.model import Change, Ended, Progressed, Started, Submitted
-from ailf.async_tasks.states import EVENT_OF_STATUS, UNFINISHED, EventKind, TaskStatus
+from ailf.async_tasks.model import Change, Ended, Progressed, Submitted
+from ailf.async_tasks.states import EVENT_OF_STATUS, UNFINISHED, EventKind, Reason, ResultFormat, TaskStatus
 from ailf.errors import TaskConflictError
 
 Row = tuple[Any, ...]
@@ -32,6 +34,13 @@ def values(*columns: str) -> dict[str, Any]:
     """Each of the columns set to a parameter ``new_<column>``."""
     return {column: bindparam(f"new_{column}") for column in columns}
 
+
+# The driver binds a plain str at once, and asks around for an adapter of any subclass, an enum's members too.
+_WORD: Mapping[StrEnum, str] = {
+    member: str(member.value) for enum in (TaskStatus, EventKind, Reason, ResultFormat) for member in enum
+}
+_PENDING, _RUNNING = _WORD[TaskStatus.PENDING], _WORD[TaskStatus.RUNNING]
+_SUBMITTED, _STARTED, _PROGRESS = (_WORD[kind] for kind in (EventKind.SUBMITTED, EventKind.STARTED, EventKind.PROGRESS))
 
 _OURS = (tasks.c.id == bindparam("task_id"), tasks.c.owner_id == bindparam("owner"))
 
@@ -79,64 +88,64 @@ class Batch:
         self._progress: dict[str, Row] = {}
         self._ends: list[Row] = []
         self._events: list[Row] = []
+        self._last_time: datetime | None = None
+        self._last_text = ""
 
     def add(self, changes: Sequence[Change]) -> None:
         """Take in changes that belong together."""
-        match changes:
-            case [Submitted() as submitted, Started() as started]:
-                # Submitted and started in one transaction: one INSERT says both, and two events.
-                self._insert(submitted, TaskStatus.RUNNING, time_text(started.at))
-                self._event(started, EventKind.STARTED)
-            case _:
-                for change in changes:
-                    self._add_one(change)
-
-    def _add_one(self, change: Change) -> None:
-        match change:
-            case Progressed():
-                message = change.message and storable(change.message)
-                self._progress[change.task_id] = (
-                    *(change.progress, message, change.task_id, self._owner_id),
-                    *(TaskStatus.PENDING, TaskStatus.RUNNING),
-                )
-                self._event(change, EventKind.PROGRESS, message, change.progress)
-            case Ended():
+        first = changes[0]
+        if isinstance(first, Submitted):
+            # Submitted and started in one transaction: one INSERT says both, and two events.
+            self._insert(first, changes[1] if len(changes) > 1 else None)
+            return
+        for change in changes:
+            if isinstance(change, Progressed):
+                self._report(change)
+            elif isinstance(change, Ended):
                 self._end(change)
-            case Started():
-                self._starts.append(
-                    (TaskStatus.RUNNING, time_text(change.at), change.task_id, self._owner_id, TaskStatus.PENDING)
-                )
-                self._event(change, EventKind.STARTED)
-            case Submitted():
-                self._insert(change, TaskStatus.PENDING, None)
+            else:
+                at = self._time_text(change.at)
+                self._starts.append((_RUNNING, at, change.task_id, self._owner_id, _PENDING))
+                self._events.append((change.task_id, at, _STARTED, None, None))
 
-    def _insert(self, change: Submitted, status: TaskStatus, started_at: str | None) -> None:
-        self._inserts.append(
-            (
-                *(change.task_id, storable(change.name), status, time_text(change.at), started_at),
-                *(change.timeout, change.metadata, self._owner_id),
-            )
+    def _insert(self, change: Submitted, started: Change | None) -> None:
+        task_id, at = change.task_id, self._time_text(change.at)
+        name, status, started_at = storable(change.name), _PENDING, None
+        self._events.append((task_id, at, _SUBMITTED, None, None))
+        if started is not None:
+            status, started_at = _RUNNING, self._time_text(started.at)
+            self._events.append((task_id, started_at, _STARTED, None, None))
+        self._inserts.append((task_id, name, status, at, started_at, change.timeout, change.metadata, self._owner_id))
+
+    def _report(self, change: Progressed) -> None:
+        task_id, progress = change.task_id, change.progress
+        message = change.message and storable(change.message)
+        self._progress[task_id] = (
+            *(progress, message, task_id, self._owner_id),
+            *(_PENDING, _RUNNING),
         )
-        self._event(change, EventKind.SUBMITTED)
+        self._events.append((task_id, self._time_text(change.at), _PROGRESS, progress, message))
 
     def _end(self, change: Ended) -> None:
-        outcome = change.outcome
-        error, error_type, traceback = (
-            text and storable(text) for text in (outcome.error, outcome.error_type, outcome.traceback)
-        )
+        task_id, at, outcome = change.task_id, self._time_text(change.at), change.outcome
+        reason = None if outcome.reason is None else _WORD[outcome.reason]
+        result_format = None if change.result_format is None else _WORD[change.result_format]
+        error = outcome.error and storable(outcome.error)
+        error_type = outcome.error_type and storable(outcome.error_type)
+        traceback = outcome.traceback and storable(outcome.traceback)
         self._ends.append(
             (
-                *(outcome.status, outcome.reason, time_text(change.at)),
-                *(change.result, change.result_format, error, error_type, traceback),
-                *(change.task_id, self._owner_id, change.expected),
+                *(_WORD[outcome.status], reason, at, change.result, result_format, error, error_type, traceback),
+                *(task_id, self._owner_id, _WORD[change.expected]),
             )
         )
-        self._event(change, EVENT_OF_STATUS[outcome.status], error if error is not None else outcome.reason)
+        self._events.append((task_id, at, _WORD[EVENT_OF_STATUS[outcome.status]], None, error or reason))
 
-    def _event(
-        self, change: Change, kind: EventKind, message: str | None = None, progress: float | None = None
-    ) -> None:
-        self._events.append((change.task_id, time_text(change.at), kind, progress, message))
+    def _time_text(self, at: datetime) -> str:
+        # Most changes of a task share their time with another one.
+        if at is not self._last_time:
+            self._last_time, self._last_text = at, time_text(at)
+        return self._last_text
 
     def execute(self, connection: sqlite3.Connection) -> None:
         """Run the statements in the open transaction.
