@@ -1,171 +1,99 @@
-"""The writes: each statement made with SQLAlchemy, compiled once, and a batch of changes grouped by statement.
+"""The writes: each statement made with SQLAlchemy and compiled once, in two forms.
 
 Every UPDATE names the owner and the state that it expects. What changes no row, though it should
 have, has lost its guard: the journal holds something else than this process believes.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from enum import StrEnum
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Insert, Update, bindparam, insert, update
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Table,
+    Update,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
-from ailf.async_tasks.journal.rows import storable, time_text
 from ailf.async_tasks.journal.schema import task_events, tasks
-from ailf.async_tasks.journal.sql import Statement, positional
-from ailf.async_tasks.model import Change, Ended, Progressed, Submitted
-from ailf.async_tasks.states import EVENT_OF_STATUS, UNFINISHED, EventKind, Reason, ResultFormat, TaskStatus
-from ailf.errors import TaskConflictError
+from ailf.async_tasks.journal.sql import positional
 
 Row = tuple[Any, ...]
+Parameters = dict[str, ColumnElement[Any]]
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False).encode
 
 
-def ordered(clause: Insert | Update, parameters: str) -> Statement:
-    """The compiled clause, whose parameters come in the order in which they are listed here."""
-    statement = positional(clause)
-    if statement.parameters != tuple(parameters.split()):
-        raise AssertionError(f"the parameters of {statement.sql} are {statement.parameters}")
-    return statement
+class Write:
+    """One statement, for a row that is bound value by value, or for many rows that are one JSON text.
 
-
-def values(*columns: str) -> dict[str, Any]:
-    """Each of the columns set to a parameter ``new_<column>``."""
-    return {column: bindparam(f"new_{column}") for column in columns}
-
-
-# The driver binds a plain str at once, and asks around for an adapter of any subclass, an enum's members too.
-_WORD: Mapping[StrEnum, str] = {
-    member: str(member.value) for enum in (TaskStatus, EventKind, Reason, ResultFormat) for member in enum
-}
-_PENDING, _RUNNING = _WORD[TaskStatus.PENDING], _WORD[TaskStatus.RUNNING]
-_SUBMITTED, _STARTED, _PROGRESS = (_WORD[kind] for kind in (EventKind.SUBMITTED, EventKind.STARTED, EventKind.PROGRESS))
-
-_OURS = (tasks.c.id == bindparam("task_id"), tasks.c.owner_id == bindparam("owner"))
-
-INSERT_TASK = ordered(
-    insert(tasks).values(values("id", "name", "status", "created_at", "started_at", "timeout", "metadata", "owner_id")),
-    "new_id new_name new_status new_created_at new_started_at new_timeout new_metadata new_owner_id",
-)
-START_TASK = ordered(
-    update(tasks).where(*_OURS, tasks.c.status == bindparam("expected")).values(values("status", "started_at")),
-    "new_status new_started_at task_id owner expected",
-)
-PROGRESS_TASK = ordered(
-    update(tasks)
-    .where(*_OURS, tasks.c.status.in_([bindparam(f"expected_{status}") for status in sorted(UNFINISHED)]))
-    .values(values("progress", "progress_message")),
-    "new_progress new_progress_message task_id owner expected_pending expected_running",
-)
-END_TASK = ordered(
-    update(tasks)
-    .where(*_OURS, tasks.c.status == bindparam("expected"))
-    .values(
-        values("status", "reason", "completed_at", "result", "result_format", "error", "error_type", "traceback"),
-    ),
-    "new_status new_reason new_completed_at new_result new_result_format new_error new_error_type new_traceback"
-    " task_id owner expected",
-)
-INSERT_EVENT = ordered(
-    insert(task_events).values(values("task_id", "at", "kind", "progress", "message")),
-    "new_task_id new_at new_kind new_progress new_message",
-)
-
-
-class Batch:
-    """The changes of one transaction as rows, grouped by statement.
-
-    Run group by group, the changes of one task keep their order: it is inserted, started, reports
-    and ends. The events are one group, in the order in which everything happened.
+    With the second SQLite does a whole batch in one step, outside of Python's lock, and the event loop
+    runs on meanwhile; executemany comes back to Python, and waits for its lock, after every row.
     """
 
-    def __init__(self, owner_id: str) -> None:
-        self._owner_id = owner_id
-        self._inserts: list[Row] = []
-        self._starts: list[Row] = []
-        # Only the last progress of a task is worth an UPDATE; each one is an event.
-        self._progress: dict[str, Row] = {}
-        self._ends: list[Row] = []
-        self._events: list[Row] = []
-        self._last_time: datetime | None = None
-        self._last_text = ""
+    def __init__(self, names: Sequence[str], each: Insert | Update, rows: Insert | Update) -> None:
+        statement = positional(each)
+        if statement.parameters != tuple(names):
+            raise AssertionError(f"the parameters of {statement.sql} are {statement.parameters}")
+        self._each = statement.sql
+        self._rows = positional(rows).sql
 
-    def add(self, changes: Sequence[Change]) -> None:
-        """Take in changes that belong together."""
-        first = changes[0]
-        if isinstance(first, Submitted):
-            # Submitted and started in one transaction: one INSERT says both, and two events.
-            self._insert(first, changes[1] if len(changes) > 1 else None)
-            return
-        for change in changes:
-            if isinstance(change, Progressed):
-                self._report(change)
-            elif isinstance(change, Ended):
-                self._end(change)
-            else:
-                at = self._time_text(change.at)
-                self._starts.append((_RUNNING, at, change.task_id, self._owner_id, _PENDING))
-                self._events.append((change.task_id, at, _STARTED, None, None))
+    def run(self, connection: sqlite3.Connection, rows: Sequence[Row], *, as_json: bool) -> int:
+        """Run it for every row.
 
-    def _insert(self, change: Submitted, started: Change | None) -> None:
-        task_id, at = change.task_id, self._time_text(change.at)
-        name, status, started_at = storable(change.name), _PENDING, None
-        self._events.append((task_id, at, _SUBMITTED, None, None))
-        if started is not None:
-            status, started_at = _RUNNING, self._time_text(started.at)
-            self._events.append((task_id, started_at, _STARTED, None, None))
-        self._inserts.append((task_id, name, status, at, started_at, change.timeout, change.metadata, self._owner_id))
+        Args:
+            connection: where a transaction is open.
+            rows: the values, in the order of the names.
+            as_json: whether they may go as JSON; SQLite reads a float's text with an error in the last
+                place now and then, so rows with floats may not.
 
-    def _report(self, change: Progressed) -> None:
-        task_id, progress = change.task_id, change.progress
-        message = change.message and storable(change.message)
-        self._progress[task_id] = (
-            *(progress, message, task_id, self._owner_id),
-            *(_PENDING, _RUNNING),
-        )
-        self._events.append((task_id, self._time_text(change.at), _PROGRESS, progress, message))
-
-    def _end(self, change: Ended) -> None:
-        task_id, at, outcome = change.task_id, self._time_text(change.at), change.outcome
-        reason = None if outcome.reason is None else _WORD[outcome.reason]
-        result_format = None if change.result_format is None else _WORD[change.result_format]
-        error = outcome.error and storable(outcome.error)
-        error_type = outcome.error_type and storable(outcome.error_type)
-        traceback = outcome.traceback and storable(outcome.traceback)
-        self._ends.append(
-            (
-                *(_WORD[outcome.status], reason, at, change.result, result_format, error, error_type, traceback),
-                *(task_id, self._owner_id, _WORD[change.expected]),
-            )
-        )
-        self._events.append((task_id, at, _WORD[EVENT_OF_STATUS[outcome.status]], None, error or reason))
-
-    def _time_text(self, at: datetime) -> str:
-        # Most changes of a task share their time with another one.
-        if at is not self._last_time:
-            self._last_time, self._last_text = at, time_text(at)
-        return self._last_text
-
-    def execute(self, connection: sqlite3.Connection) -> None:
-        """Run the statements in the open transaction.
-
-        Raises:
-            TaskConflictError: an UPDATE met another state than the one it names.
-            sqlite3.Error: whatever the driver says.
+        Returns:
+            How many rows of the table it touched.
         """
-        groups: Iterable[tuple[Statement, Sequence[Row]]] = (
-            (INSERT_TASK, self._inserts),
-            (START_TASK, self._starts),
-            (PROGRESS_TASK, list(self._progress.values())),
-            (END_TASK, self._ends),
-            (INSERT_EVENT, self._events),
-        )
-        for statement, rows in groups:
-            if rows:
-                changed = connection.executemany(statement.sql, rows).rowcount
-                if changed != len(rows):
-                    raise TaskConflictError(
-                        "The journal holds another state of the task than this process expects: "
-                        "another program ended or deleted it."
-                    )
+        if as_json and len(rows) > 1:
+            return connection.execute(self._rows, (_encode(rows),)).rowcount
+        return connection.executemany(self._each, rows).rowcount
+
+
+def _bound(names: Sequence[str]) -> Parameters:
+    return {name: bindparam(name) for name in names}
+
+
+def _from_json(names: Sequence[str]) -> Parameters:
+    """Each value of one of the rows in the JSON text that is bound as ``rows``."""
+    row = func.json_each(bindparam("rows")).table_valued("value").c.value
+    return {name: func.json_extract(row, literal_column(f"'$[{index}]'")) for index, name in enumerate(names)}
+
+
+def _insert(table: Table, *columns: str) -> Write:
+    rows = insert(table).from_select(list(columns), select(*_from_json(columns).values()))
+    return Write(columns, insert(table).values(_bound(columns)), rows)
+
+
+def _update(columns: Sequence[str], *expected: str) -> Write:
+    """The UPDATE of a task of ours that is in one of the expected states."""
+    names = [*(f"new_{column}" for column in columns), "task_id", "owner", *expected]
+
+    def made(parameters: Parameters) -> Update:
+        guard = or_(*(tasks.c.status == parameters[name] for name in expected))
+        ours = (tasks.c.id == parameters["task_id"], tasks.c.owner_id == parameters["owner"])
+        return update(tasks).where(*ours, guard).values({name: parameters[f"new_{name}"] for name in columns})
+
+    return Write(names, made(_bound(names)), made(_from_json(names)))
+
+
+INSERT_TASK = _insert(tasks, "id", "name", "status", "created_at", "started_at", "timeout", "metadata", "owner_id")
+START_TASK = _update(["status", "started_at"], "pending")
+PROGRESS_TASK = _update(["progress", "progress_message"], "pending", "running")
+END_TASK = _update(
+    ["status", "reason", "completed_at", "result", "result_format", "error", "error_type", "traceback"], "expected"
+)
+INSERT_EVENT = _insert(task_events, "task_id", "at", "kind", "progress", "message")

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from ailf.async_tasks.journal.batch import Batch
 from ailf.async_tasks.journal.engine import journal_error
-from ailf.async_tasks.journal.statements import Batch
 from ailf.async_tasks.model import Change, Submitted
 from ailf.errors import DuplicateTaskError, JournalError, TaskConflictError
 
