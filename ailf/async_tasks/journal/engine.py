@@ -12,7 +12,7 @@ import aiosqlite
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from ailf.async_tasks.journal.schema import APPLICATION_ID
 from ailf.errors import JournalError, NotAJournalError
@@ -155,10 +155,16 @@ def _assert_wal(path: Path, reply: tuple[str]) -> None:
 
 
 def sync_engine(path: Path, access: Access, durability: Durability = Durability.PROCESS) -> Engine:
-    """An engine whose connections are opened by ``connect``."""
+    """An engine whose connections are opened by ``connect``, as many as threads use at a time.
+
+    The pool is named, since SQLAlchemy takes the URL for a database in memory: its choice for that
+    closes connections that other threads are reading from.
+    """
     return create_engine(
         "sqlite+pysqlite://",
         creator=lambda: connect(path, access, durability),
+        poolclass=QueuePool,
+        max_overflow=-1,
         pool_reset_on_return=None,
     )
 
