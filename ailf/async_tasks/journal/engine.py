@@ -216,6 +216,26 @@ def create_file(path: Path) -> None:
             connection.close()
 
 
+def companions(path: Path) -> tuple[Path, Path]:
+    """The write-ahead log and its index, which SQLite keeps beside a file in use."""
+    return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
+
+
+def look_at(path: Path) -> sqlite3.Connection:
+    """A connection for a look at a file that may not be ours to use: nothing is changed or left beside it.
+
+    A file without a write-ahead log is whole in itself, and read as "immutable", which keeps SQLite
+    from making one. Where there is one, somebody may be writing: then only SQLite's locks give a
+    whole picture.
+    """
+    log, index = companions(path)
+    immutable = not (log.exists() and index.exists())
+    connection = sqlite3.connect(uri(path, Access.READ, immutable=immutable), uri=True, isolation_level=None)
+    for statement in pragmas(Access.READ, Durability.PROCESS):
+        connection.execute(statement)
+    return connection
+
+
 def assert_is_journal(path: Path) -> None:
     """Refuse a file that is not a journal, without changing it or leaving anything beside it.
 
@@ -223,8 +243,7 @@ def assert_is_journal(path: Path) -> None:
         NotAJournalError: the file is another program's database, or no database.
         JournalError: the file cannot be read.
     """
-    # "immutable" keeps SQLite from making a -shm file beside a database that is not ours.
-    connection = sqlite3.connect(uri(path, Access.READ, immutable=True), uri=True)
+    connection = look_at(path)
     try:
         with translated(path, "opened"):
             [(application_id,)] = connection.execute("PRAGMA application_id")

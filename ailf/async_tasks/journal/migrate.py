@@ -22,6 +22,7 @@ from ailf.async_tasks.journal.engine import (
     assert_sqlite_version,
     connect,
     create_file,
+    look_at,
     translated,
 )
 from ailf.async_tasks.journal.paths import owners_folder
@@ -113,7 +114,7 @@ def revision_of(path: Path) -> str | None:
         JournalError: it cannot be read.
     """
     with translated(path, "read"):
-        connection = connect(path, Access.READ)
+        connection = look_at(path)
         try:
             found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
             rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if found[0] else []
