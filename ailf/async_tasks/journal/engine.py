@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -195,8 +195,6 @@ def create_file(path: Path) -> None:
     """
     if not path.parent.is_dir():
         raise JournalError(f"The journal {path} cannot be created: there is no folder {path.parent}; create it first.")
-    if path.is_dir():
-        raise JournalError(f"The journal {path} cannot be created: this is a folder; name a file in it.")
     with translated(path, "created"):
         try:
             # Before SQLite opens it, so that its companions inherit the mode. Afterwards nothing but
@@ -243,9 +241,11 @@ def assert_is_journal(path: Path) -> None:
         NotAJournalError: the file is another program's database, or no database.
         JournalError: the file cannot be read.
     """
-    connection = look_at(path)
+    if not path.is_file():
+        kind = "a folder; name a file in it" if path.is_dir() else "no plain file; name another path"
+        raise NotAJournalError(f"The journal {path} cannot be opened: this is {kind}.")
     try:
-        with translated(path, "opened"):
+        with translated(path, "opened"), closing(look_at(path)) as connection:
             [(application_id,)] = connection.execute("PRAGMA application_id")
             [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
     except JournalError as error:
@@ -254,8 +254,6 @@ def assert_is_journal(path: Path) -> None:
                 f"{path} is no SQLite database: it was left as it was; name another path for the journal."
             ) from error
         raise
-    finally:
-        connection.close()
     if application_id != APPLICATION_ID:
         raise NotAJournalError(
             f"{path} is a SQLite database of another program ({tables} tables, application_id {application_id}): "

@@ -6,7 +6,7 @@ A journal at the newest revision is recognised without importing Alembic.
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -22,11 +22,12 @@ from ailf.async_tasks.journal.engine import (
     assert_sqlite_version,
     connect,
     create_file,
+    journal_error,
     look_at,
     translated,
 )
 from ailf.async_tasks.journal.paths import owners_folder
-from ailf.errors import JournalError, JournalVersionError
+from ailf.errors import JournalVersionError
 
 HEAD = "0001"
 """The newest revision; a test holds it to what ``migrations/`` says."""
@@ -70,7 +71,8 @@ def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
     """
     assert_sqlite_version()
     with translated(path, "opened"):
-        exists = path.exists() and path.stat().st_size > 0
+        # A file without content is as good as none; whatever else is there must be a journal.
+        exists = path.exists() and not (path.is_file() and path.stat().st_size == 0)
     if exists:
         assert_is_journal(path)
         if revision_of(path) == HEAD:
@@ -113,13 +115,9 @@ def revision_of(path: Path) -> str | None:
         JournalVersionError: a newer release made the journal.
         JournalError: it cannot be read.
     """
-    with translated(path, "read"):
-        connection = look_at(path)
-        try:
-            found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
-            rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if found[0] else []
-        finally:
-            connection.close()
+    with translated(path, "read"), closing(look_at(path)) as connection:
+        found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if found[0] else []
     revision = rows[0][0] if rows else None
     if revision not in KNOWN:
         raise JournalVersionError(
@@ -181,10 +179,10 @@ def upgrade(path: Path, revision: str = "head") -> None:
         JournalError: a migration failed; the journal is as it was.
     """
     from alembic import command  # noqa: PLC0415 - a current journal starts without Alembic
-    from alembic.util.exc import CommandError  # noqa: PLC0415 - the same
 
     with _one_upgrade_at_a_time:
         try:
             command.upgrade(alembic_config(path), revision)
-        except CommandError as error:
-            raise JournalError(f"The journal {path} cannot be migrated: {error}") from error
+        except Exception as error:
+            # A migration is a program: it may fail with anything.
+            raise journal_error(error, path, "migrated") from error
