@@ -1,0 +1,351 @@
+"""Bringing a journal to the newest revision: create, upgrade, back up, refuse; and leave alone what is refused."""
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ailf.async_tasks.journal import migrate
+from ailf.async_tasks.journal.engine import Access, connect, create_file
+from ailf.async_tasks.journal.migrate import MigrateMode, ensure_current
+from ailf.errors import JournalError, JournalVersionError, NotAJournalError
+from tests.async_tasks.journal.support import COMPLETED, RUNNING, insert, opened, python, schema_of, snapshot, update
+
+LATER_REVISION = """
+from alembic import op
+
+revision, down_revision = "0002", "0001"
+
+def upgrade():
+    # SQLite's way of changing a table: copy it, and drop the old one.
+    connection = op.get_bind()
+    views = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'view'").all()
+    for name, _ in views:
+        op.execute(f"DROP VIEW {{name}}")
+    [table] = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'tasks'").one()
+    op.execute("CREATE TABLE copy " + table[table.index("("):])
+    op.execute("INSERT INTO copy SELECT * FROM tasks")
+    op.execute("DROP TABLE tasks")
+    op.execute("ALTER TABLE copy RENAME TO tasks")
+    op.execute("ALTER TABLE tasks ADD COLUMN colour TEXT")
+    for _, sql in views:
+        op.execute(sql)
+    {then}
+
+def downgrade():
+    op.execute("ALTER TABLE tasks DROP COLUMN colour")
+"""
+
+
+@pytest.fixture
+def later_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Make the code a later release, with one more migration, which does what is given besides."""
+
+    def become(then: str = "pass") -> None:
+        folder = tmp_path / "later" / "migrations"
+        (folder / "versions").mkdir(parents=True)
+        for name in ("env.py", "script.py.mako", "versions/0001_the_journal.py"):
+            (folder / name).write_text((migrate.migrations_folder() / name).read_text())
+        (folder / "versions" / "0002_later.py").write_text(LATER_REVISION.format(then=then))
+        monkeypatch.setattr(migrate, "migrations_folder", lambda: folder)
+        monkeypatch.setattr(migrate, "HEAD", "0002")
+        monkeypatch.setattr(migrate, "KNOWN", migrate.KNOWN | {"0002"})
+
+    return become
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """A journal in a folder that holds nothing else."""
+    (tmp_path / "own").mkdir()
+    return tmp_path / "own" / "tasks.db"
+
+
+def fill(path: Path) -> None:
+    """Make a current journal with an ended task and its event in it, and leave it closed."""
+    connection = opened(path)
+    insert(connection, "tasks", RUNNING)
+    insert(connection, "task_events", {"task_id": "t1", "at": RUNNING["created_at"], "kind": "submitted"})
+    update(connection, "t1", COMPLETED)
+    connection.close()
+
+
+def dump(path: Path) -> list[str]:
+    """Everything a database holds, as SQL."""
+    connection = sqlite3.connect(path)
+    lines = list(connection.iterdump())
+    connection.close()
+    return lines
+
+
+def mode_of(path: Path) -> int:
+    """The permissions of a file or folder."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_constants_are_what_the_folder_says() -> None:
+    """``HEAD`` and ``KNOWN`` spare a start the import of Alembic; they must not lag behind."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(migrate.migrations_folder()))
+    assert scripts.get_current_head() == migrate.HEAD
+    assert {None, *(script.revision for script in scripts.walk_revisions())} == migrate.KNOWN
+
+
+def test_a_new_journal_is_made_private_and_current(journal: Path) -> None:
+    """One start makes the file, the tables and the folder of locks, for the user's eyes alone."""
+    ensure_current(journal)
+    assert migrate.revision_of(journal) == migrate.HEAD
+    assert mode_of(journal) == 0o600
+    assert mode_of(journal.with_name("tasks.db.owners")) == 0o700
+    assert mode_of(journal.with_name("tasks.db.owners") / migrate.MIGRATION_LOCK) == 0o600
+    connection = connect(journal, Access.WRITE)
+    insert(connection, "owners", {"id": "o1", "pid": 1, "host": "h", "boot_id": "b", "started_at": "x"})
+    for companion in ("tasks.db-wal", "tasks.db-shm"):
+        assert mode_of(journal.with_name(companion)) == 0o600
+    connection.close()
+
+
+def test_a_current_journal_is_left_as_it_is(journal: Path) -> None:
+    """A start on a current journal reads, and changes nothing."""
+    fill(journal)
+    before = snapshot(journal.parent)
+    ensure_current(journal)
+    ensure_current(journal, MigrateMode.CHECK)
+    assert snapshot(journal.parent) == before
+
+
+def test_a_zero_byte_file_becomes_a_journal(journal: Path) -> None:
+    """What ``mktemp`` makes, or a process that died at the very start, is as good as no file."""
+    journal.touch(mode=0o600)
+    ensure_current(journal)
+    assert migrate.revision_of(journal) == migrate.HEAD
+
+
+def test_a_start_that_died_before_the_first_migration_is_taken_up(journal: Path) -> None:
+    """A marked file without tables is finished by the next start, also where older ones are refused."""
+    create_file(journal)
+    assert migrate.revision_of(journal) is None
+    ensure_current(journal, MigrateMode.CHECK)
+    assert migrate.revision_of(journal) == migrate.HEAD
+    assert list(journal.parent.glob("*.backup-*")) == []
+
+
+def test_an_older_journal_is_backed_up_and_upgraded(journal: Path, later_release: Callable[[], None]) -> None:
+    """Every row and its events survive; the copy beside it is the journal as it was, private."""
+    fill(journal)
+    before = dump(journal)
+    later_release()
+    ensure_current(journal)
+    connection = connect(journal, Access.READ)
+    assert connection.execute("SELECT id, status, colour FROM tasks").fetchall() == [("t1", "completed", None)]
+    assert connection.execute("SELECT task_id, kind FROM task_events").fetchall() == [("t1", "submitted")]
+    connection.close()
+    [backup] = journal.parent.glob("*.backup-*")
+    assert backup.name.startswith("tasks.db.backup-0001-")
+    assert dump(backup) == before
+    assert mode_of(backup) == 0o600
+    assert migrate.revision_of(journal) == "0002"
+
+
+def test_a_backup_holds_what_is_in_the_log_alone(journal: Path, later_release: Callable[[], None]) -> None:
+    """Rows that another program committed a moment ago, in no checkpoint yet, are in the copy."""
+    fill(journal)
+    other = connect(journal, Access.WRITE)
+    insert(other, "tasks", RUNNING | {"id": "t2"})
+    later_release()
+    ensure_current(journal)
+    other.close()
+    [backup] = journal.parent.glob("*.backup-*")
+    copy = sqlite3.connect(backup)
+    assert copy.execute("SELECT id FROM tasks ORDER BY id").fetchall() == [("t1",), ("t2",)]
+    assert copy.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    copy.close()
+
+
+def test_check_refuses_an_older_journal(journal: Path, later_release: Callable[[], None]) -> None:
+    """The user who wants to decide about migrations is told how, and the journal is as it was."""
+    fill(journal)
+    later_release()
+    before = snapshot(journal.parent)
+    with pytest.raises(JournalVersionError, match=r"is at revision 0001, this release needs 0002: run `alembic"):
+        ensure_current(journal, MigrateMode.CHECK)
+    assert snapshot(journal.parent) == before
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        "raise RuntimeError('half-way')",
+        "op.execute('INSERT INTO nothing VALUES (1)')",
+        "op.execute('DELETE FROM owners')",
+    ],
+)
+def test_a_failing_migration_leaves_the_journal_as_it_was(
+    journal: Path, later_release: Callable[[str], None], then: str
+) -> None:
+    """Whether Python, SQL or the foreign keys say no: all of it is rolled back, and the error is ours."""
+    fill(journal)
+    before = dump(journal)
+    later_release(then)
+    with pytest.raises(JournalError, match=r"cannot be migrated: "):
+        ensure_current(journal)
+    assert dump(journal) == before
+
+
+def test_down_and_up_again(journal: Path) -> None:
+    """A downgrade to the base drops all of it, and an upgrade makes the very same schema again."""
+    from alembic import command
+
+    fill(journal)
+    connection = connect(journal, Access.READ)
+    before = schema_of(connection)
+    command.downgrade(migrate.alembic_config(journal), "base")
+    assert schema_of(connection) == {}
+    ensure_current(journal)
+    assert schema_of(connection) == before
+    assert connection.execute("SELECT count(*) FROM tasks").fetchone() == (0,)
+    connection.close()
+
+
+def test_down_and_up_with_rows(journal: Path, later_release: Callable[[], None]) -> None:
+    """A step down and up keeps every row, though SQLite's way is to copy the table and drop the old one."""
+    from alembic import command
+
+    fill(journal)
+    later_release()
+    ensure_current(journal)
+    command.downgrade(migrate.alembic_config(journal), "0001")
+    command.upgrade(migrate.alembic_config(journal), "head")
+    connection = connect(journal, Access.READ)
+    assert connection.execute("SELECT id, result FROM tasks").fetchall() == [("t1", "1")]
+    assert connection.execute("SELECT count(*) FROM task_events").fetchone() == (1,)
+    connection.close()
+
+
+def newer(path: Path) -> None:
+    """A journal that a newer release made."""
+    fill(path)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+
+
+def foreign(path: Path) -> None:
+    """Another program's database."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE albums (title)")
+    connection.close()
+
+
+def foreign_with_log(path: Path) -> None:
+    """Another program's database in WAL mode, closed."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("CREATE TABLE albums (title)")
+    connection.close()
+
+
+def text(path: Path) -> None:
+    """A text file."""
+    path.write_text("Dear diary,\n" * 100)
+
+
+def blank(path: Path) -> None:
+    """A file of zeros, such as a disk leaves after a crash."""
+    path.write_bytes(bytes(8192))
+
+
+def folder(path: Path) -> None:
+    """A folder."""
+    path.mkdir()
+
+
+def folder_is_missing(path: Path) -> None:
+    """A path in a folder that does not exist."""
+    path.parent.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (newer, JournalVersionError, r"at revision 9999, which a newer release .* install the newer release"),
+        (foreign, NotAJournalError, r"database of another program \(1 tables.*name another path"),
+        (foreign_with_log, NotAJournalError, r"database of another program \(1 tables.*name another path"),
+        (text, NotAJournalError, r"is no SQLite database: .*name another path"),
+        (blank, NotAJournalError, r"is no SQLite database: .*name another path"),
+        (folder, NotAJournalError, r"this is a folder; name a file in it"),
+        (folder_is_missing, JournalError, r"there is no folder .*; create it first"),
+    ],
+)
+def test_what_is_refused_is_left_byte_for_byte(
+    journal: Path, make: Callable[[Path], None], error: type[JournalError], words: str
+) -> None:
+    """Each refusal says what to do; the file is as it was, and nothing is left beside it."""
+    make(journal)
+    before = snapshot(journal.parent)
+    with pytest.raises(error, match=words) as caught:
+        ensure_current(journal)
+    assert str(journal) in str(caught.value)
+    assert snapshot(journal.parent) == before
+
+
+def test_a_newer_journal_of_a_killed_process_is_left_byte_for_byte(journal: Path) -> None:
+    """Its log holds what no checkpoint has brought into the file; refusing it must not."""
+    fill(journal)
+    program = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("UPDATE alembic_version SET version_num = '9999'")
+os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", program, str(journal)], check=False).returncode == -9
+    index = journal.with_name("tasks.db-shm").name
+    before = snapshot(journal.parent)
+    with pytest.raises(JournalVersionError, match="9999"):
+        ensure_current(journal)
+    after = snapshot(journal.parent)
+    assert {name for name in before if before[name] != after.get(name)} <= {index}
+    assert after.keys() == before.keys()
+
+
+def test_many_processes_create_one_journal(journal: Path) -> None:
+    """Those that come while the first one creates it wait, and find it done."""
+    program = """
+import sys
+from pathlib import Path
+from ailf.async_tasks.journal.migrate import ensure_current
+sys.stdin.read()
+ensure_current(Path(sys.argv[1]))
+"""
+    command = [sys.executable, "-W", "error", "-c", program, str(journal)]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    errors = [process.communicate()[1].decode() for process in processes]
+    assert errors == [""] * 4
+    assert migrate.revision_of(journal) == migrate.HEAD
+    assert list(journal.parent.glob("*.backup-*")) == []
+
+
+def test_a_current_journal_starts_without_alembic(journal: Path) -> None:
+    """Importing it takes a good part of a short program's time, and there is nothing to migrate."""
+    program = """
+import asyncio, sys
+from ailf.async_tasks import TaskManager
+
+async def main():
+    async with TaskManager(sys.argv[1]):
+        print("alembic" in sys.modules)
+
+asyncio.run(main())
+"""
+    assert python(program, journal) == "True\n"
+    assert python(program, journal) == "False\n"
