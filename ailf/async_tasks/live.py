@@ -113,6 +113,7 @@ class LiveTasks:
             JournalError: the journal takes no writes; nothing was started.
         """
         if task_id in self._tasks:
+            job.discard()
             raise DuplicateTaskError(f"A task with the id {task_id!r} is unfinished; choose another id.")
         loop = asyncio.get_running_loop()
         task = self._tasks[task_id] = LiveTask(task_id, job, name, timeout)
@@ -123,8 +124,8 @@ class LiveTasks:
         self._record(changes, partial(_resolve, written))
         try:
             await written
-        except AilfError:
-            self._give_up(task)
+        except AilfError as refusal:
+            self._give_up(task, refusal)
             raise
         except BaseException:
             # The submitter was cancelled. The row cannot be called back, so it gets its end.
@@ -302,7 +303,7 @@ class LiveTasks:
             self._results.pop(task.id, None)
         self._forget(task, refusal)
 
-    def _give_up(self, task: LiveTask, refusal: AilfError | None = None) -> None:
+    def _give_up(self, task: LiveTask, refusal: AilfError) -> None:
         """Let go of a task that is not in the journal, or not as this process has it."""
         task.job.discard()
         if task.outcome is None:

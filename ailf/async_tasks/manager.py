@@ -195,12 +195,16 @@ class TaskManager(History):
         try:
             session = self._accepting()
             job = Job(awaitable)
+        except BaseException:
+            discard(awaitable)
+            raise
+        try:
             chosen_id = new_id() if task_id is None else arguments.new_task_id(task_id)
             chosen_name = job.name if name is None else arguments.task_name(name)
             limit = self._task_timeout if timeout is None else arguments.seconds(timeout, "timeout")
             text = arguments.metadata_text(metadata)
         except BaseException:
-            discard(awaitable)
+            job.discard()
             raise
         await session.live.submit(job, chosen_id, chosen_name, limit, text)
         return chosen_id

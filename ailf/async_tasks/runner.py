@@ -4,10 +4,12 @@ Nothing here knows of the journal. A task's work ends in exactly one ``Outcome``
 """
 
 import asyncio
+import concurrent.futures.thread
 import functools
 import inspect
 import traceback
-from collections.abc import Awaitable, Callable
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine
 from types import CoroutineType
 from typing import Any
 
@@ -19,6 +21,9 @@ MAX_TRACEBACK_CHARACTERS = 20_000
 MAX_ERROR_CHARACTERS = 1_000_000
 
 Submittable = Awaitable[Any] | Callable[[], Any]
+
+_taken: "weakref.WeakSet[Coroutine[Any, Any, Any]]" = weakref.WeakSet()
+"""The coroutines that jobs hold: one that waits for its turn looks as new as one that nobody has."""
 
 
 class Job:
@@ -34,16 +39,17 @@ class Job:
 
         Raises:
             InvalidTypeError: it is neither.
-            InvalidArgumentError: it is a coroutine that was awaited already, or runs elsewhere.
+            InvalidArgumentError: it is a coroutine that was awaited or submitted already, or runs elsewhere.
         """
         self._work = work
         self._is_awaitable = inspect.isawaitable(work)
         if isinstance(work, CoroutineType):
-            if inspect.getcoroutinestate(work) != inspect.CORO_CREATED:
+            if inspect.getcoroutinestate(work) != inspect.CORO_CREATED or work in _taken:
                 raise InvalidArgumentError(
-                    f"The coroutine {work.__qualname__} was awaited already or runs elsewhere; "
+                    f"The coroutine {work.__qualname__} was awaited or submitted already, or runs elsewhere; "
                     "call its function again for a new one."
                 )
+            _taken.add(work)
         elif not self._is_awaitable and not callable(work):
             raise InvalidTypeError(
                 f"{type(work).__qualname__} cannot be submitted: give a coroutine, another awaitable, "
@@ -72,19 +78,32 @@ class Job:
 
     def discard(self) -> None:
         """Throw it away unrun, without a warning that it was never awaited."""
+        if inspect.iscoroutine(self._work):
+            _taken.discard(self._work)
         discard(self._work)
 
 
 async def _in_thread(function: Callable[[], Any]) -> Any:
-    value = await asyncio.to_thread(function)
+    value = await asyncio.to_thread(_call, function)
     # A lambda that makes a coroutine is a plain function to everybody but its author.
     return await value if inspect.isawaitable(value) else value
 
 
 def discard(work: object) -> None:
-    """Close a coroutine that nobody will run; leave alone whatever else it is."""
-    if isinstance(work, CoroutineType) and inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+    """Close a coroutine that nobody will run; leave alone one that a job holds, and whatever else it is."""
+    if isinstance(work, CoroutineType) and inspect.getcoroutinestate(work) == inspect.CORO_CREATED and work not in _taken:
         work.close()
+
+
+def _call(function: Callable[[], Any]) -> Any:
+    """Call a function in a thread; a StopIteration becomes what a coroutine makes of it (PEP 479).
+
+    No future can hold it: before Python 3.12 the one that waits for the thread would wait for ever.
+    """
+    try:
+        return function()
+    except StopIteration as error:
+        raise RuntimeError("function raised StopIteration") from error
 
 
 async def execute(job: Job, timeout: float | None, stop_reason: Callable[[], Reason | None]) -> Outcome:
@@ -161,7 +180,7 @@ def qualified_name(kind: type) -> str:
 
 def traceback_text(error: BaseException) -> str:
     """The traceback of an exception, without the frames that ran the task, and bounded."""
-    own_files = {__file__, asyncio.timeouts.__file__}
+    own_files = {__file__, asyncio.timeouts.__file__, asyncio.threads.__file__, concurrent.futures.thread.__file__}
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename in own_files:
         frames = frames.tb_next
