@@ -147,9 +147,9 @@ def metadata_text(value: object) -> str:
         raise InvalidArgumentError(f"metadata is no JSON object: {error}.") from error
 
 
-def _statuses(value: StatusArgument) -> tuple[TaskStatus, ...]:
+def _statuses(value: StatusArgument) -> tuple[TaskStatus, ...] | None:
     if value is None:
-        return ()
+        return None
     if isinstance(value, str):
         return (_status(value),)
     if not isinstance(value, Iterable):

@@ -56,7 +56,7 @@ class History:
         """The tasks of the whole history that fit every condition, in order of submission; one SQL query.
 
         Args:
-            status: a TaskStatus, its name in any case, or several of these.
+            status: a TaskStatus, its name in any case, or several of these; of none of these is no task.
             name: exactly this name.
             metadata: each of these keys with its value.
             created_after: submitted then or later; a naive datetime is local time.

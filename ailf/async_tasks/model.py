@@ -135,9 +135,9 @@ Change = Submitted | Started | Progressed | Ended
 
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
-    """Which tasks a query is about; None and empty mean all."""
+    """Which tasks a query is about; None, and no metadata, mean all."""
 
-    statuses: tuple[TaskStatus, ...] = ()
+    statuses: tuple[TaskStatus, ...] | None = None
     name: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     created_after: datetime | None = None

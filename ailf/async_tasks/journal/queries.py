@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Engine, and_, bindparam, column, func, literal_column, select, table
+from sqlalchemy import ColumnElement, Engine, and_, bindparam, column, false, func, literal_column, select, table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ailf.async_tasks.journal.engine import translated
@@ -40,7 +40,7 @@ class _Shape:
     """Which conditions a SELECT has, without their values."""
 
     count: bool = False
-    statuses: int = 0
+    statuses: int | None = None
     name: bool = False
     metadata: tuple[str, ...] = ()
     created_after: bool = False
@@ -58,22 +58,22 @@ def _metadata_condition(index: int, kind: str) -> ColumnElement[bool]:
     metadata = tasks.c.metadata
     path: ColumnElement[str] = bindparam(f"path_{index}")
     value: ColumnElement[Any] = bindparam(f"value_{index}")
-    if kind == "text":
-        return and_(func.json_extract(metadata, path) == value, func.json_type(metadata, path) == _literal("text"))
     if kind == "number":
         return and_(
             func.json_extract(metadata, path) == value,
             func.json_type(metadata, path).in_([_literal("integer"), _literal("real")]),
         )
-    # Asked for two paths, json_extract gives an array of the values as they are spelled in the text.
-    return func.json_extract(metadata, path, path) == value
+    # Asked for two paths, json_extract gives an array of the values as they are spelled in the text:
+    # a text whole, where extracting it alone ends at a NUL. A key that is not there gives nulls too.
+    return and_(func.json_extract(metadata, path, path) == value, func.json_type(metadata, path).is_not(None))
 
 
 @cache
 def _select_tasks(shape: _Shape) -> Statement:
     conditions: list[ColumnElement[bool]] = []
-    if shape.statuses:
-        conditions.append(tasks.c.status.in_([bindparam(f"status_{index}") for index in range(shape.statuses)]))
+    if shape.statuses is not None:
+        chosen = [bindparam(f"status_{index}") for index in range(shape.statuses)]
+        conditions.append(tasks.c.status.in_(chosen) if chosen else false())
     if shape.name:
         conditions.append(tasks.c.name == bindparam("name"))
     if shape.created_after:
@@ -90,8 +90,6 @@ def _select_tasks(shape: _Shape) -> Statement:
 
 def _metadata_value(value: Any) -> tuple[str, Any]:
     """How to compare a value, and the value to bind."""
-    if isinstance(value, str) and value == storable(value):
-        return "text", value
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63:
         return "number", value
     text = encode_value(value)
@@ -123,7 +121,8 @@ def count_query(task_filter: TaskFilter) -> Query:
 def _shape_of(
     task_filter: TaskFilter, *, count: bool = False, newest_first: bool = False
 ) -> tuple[_Shape, dict[str, Any]]:
-    values: dict[str, Any] = {f"status_{index}": status for index, status in enumerate(task_filter.statuses)}
+    statuses = task_filter.statuses
+    values: dict[str, Any] = {f"status_{index}": status for index, status in enumerate(statuses or ())}
     if task_filter.name is not None:
         values["name"] = storable(task_filter.name)
     if task_filter.created_after is not None:
@@ -137,7 +136,7 @@ def _shape_of(
         values |= {f"path_{index}": metadata_path(key), f"value_{index}": value}
     shape = _Shape(
         count=count,
-        statuses=len(task_filter.statuses),
+        statuses=None if statuses is None else len(statuses),
         name=task_filter.name is not None,
         metadata=tuple(kinds),
         created_after=task_filter.created_after is not None,
