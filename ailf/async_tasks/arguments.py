@@ -51,14 +51,14 @@ def percentage(value: object) -> float:
 
 
 def message(value: object) -> str | None:
-    """A progress message.
+    """A progress message, as every read shows it, written already or not.
 
     Raises:
         InvalidTypeError: it is no text.
     """
     if value is not None and not isinstance(value, str):
         raise InvalidTypeError(f"message is {_shown(value)}; give text, or None.")
-    return value
+    return value and storable(value)
 
 
 def seconds(value: object, what: str, *, zero: bool = False) -> float:

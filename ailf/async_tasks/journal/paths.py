@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ailf.errors import InvalidTypeError
+from ailf.errors import InvalidArgumentError, InvalidTypeError
 
 ENVIRONMENT_VARIABLE = "AILF_JOURNAL"
 DEFAULT_NAME = "ailf_tasks.db"
@@ -17,11 +17,19 @@ def journal_path(given: object = None) -> Path:
 
     Raises:
         InvalidTypeError: it is no path.
+        InvalidArgumentError: no file can have this path.
     """
     chosen = given if given is not None else os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_NAME
     if not isinstance(chosen, str | Path):
         raise InvalidTypeError(f"journal is {chosen!r}; give a path as text or pathlib.Path, or None.")
-    return Path(chosen).expanduser().absolute()
+    try:
+        path = Path(chosen).expanduser().absolute()
+        encoded = os.fsencode(path)
+    except (ValueError, RuntimeError) as error:
+        raise InvalidArgumentError(f"journal is {chosen!r}, which is no path: {error}") from error
+    if b"\0" in encoded:
+        raise InvalidArgumentError(f"journal is {chosen!r}, which is no path: it holds a NUL.")
+    return path
 
 
 def owners_folder(path: Path) -> Path:
