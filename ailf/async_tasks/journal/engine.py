@@ -178,8 +178,13 @@ def async_engine(path: Path) -> AsyncEngine:
 
     async def creator() -> aiosqlite.Connection:
         connection = await aiosqlite.connect(uri(path, Access.READ), uri=True, isolation_level=None)
-        for statement in pragmas(Access.READ, Durability.PROCESS):
-            await connection.execute(statement)
+        try:
+            for statement in pragmas(Access.READ, Durability.PROCESS):
+                await connection.execute(statement)
+        except BaseException:
+            # Not awaited: a task that is cancelled again and again still ends the connection's thread.
+            connection.stop()
+            raise
         return connection
 
     return create_async_engine(

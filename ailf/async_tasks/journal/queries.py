@@ -4,6 +4,7 @@ The builder makes each SELECT with SQLAlchemy, once for each combination of cond
 the compiled text with the values bound to it.
 """
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -72,7 +73,7 @@ def _metadata_condition(index: int, kind: str) -> ColumnElement[bool]:
 def _select_tasks(shape: _Shape) -> Statement:
     conditions: list[ColumnElement[bool]] = []
     if shape.statuses is not None:
-        chosen = [bindparam(f"status_{index}") for index in range(shape.statuses)]
+        chosen: list[ColumnElement[str]] = [bindparam(f"status_{index}") for index in range(shape.statuses)]
         conditions.append(tasks.c.status.in_(chosen) if chosen else false())
     if shape.name:
         conditions.append(tasks.c.name == bindparam("name"))
@@ -268,6 +269,7 @@ class AsyncReader:
     def __init__(self, engine: AsyncEngine, path: Path) -> None:
         self._engine = engine
         self._path = path
+        self._reads: set[asyncio.Task[list[Row]]] = set()
 
     async def rows(self, query: Query) -> list[Row]:
         """All rows of a query.
@@ -275,11 +277,20 @@ class AsyncReader:
         Raises:
             JournalError: the journal cannot be read.
         """
+        # A read of its own task, so that a caller who is cancelled leaves no open connection behind.
+        read = asyncio.create_task(self._rows(query))
+        self._reads.add(read)
+        read.add_done_callback(self._reads.discard)
+        return await asyncio.shield(read)
+
+    async def _rows(self, query: Query) -> list[Row]:
         with translated(self._path, "read"):
             async with self._engine.connect() as connection:
                 result = await connection.exec_driver_sql(*query)
                 return [tuple(row) for row in result]
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, once the reads have come to their ends."""
+        if self._reads:
+            await asyncio.wait(self._reads)
         await self._engine.dispose()
