@@ -16,7 +16,7 @@ from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
 from ailf.async_tasks.journal.paths import journal_path
 from ailf.async_tasks.model import Outcome, TaskEvent
 from ailf.async_tasks.runner import Job, Submittable, discard
-from ailf.async_tasks.session import Session, open_journal
+from ailf.async_tasks.session import Session, in_own_thread, open_journal
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import follow
 from ailf.errors import (
@@ -86,19 +86,23 @@ class TaskManager(History):
     async def start(self) -> None:
         """Open the journal, creating or migrating it as needed, and recover what dead processes left.
 
-        Starting a started manager does nothing; a stopped one can be started again.
+        Starting a started manager does nothing; a stopped one can be started again, and one that is
+        stopping is, once it has stopped.
 
         Raises:
             JournalError: the journal cannot be opened; NotAJournalError where the file is something
                 else, JournalVersionError where a newer release made it.
             ManagerError: the manager was started on another event loop.
         """
-        if self._session is not None:
+        while self._session is not None:
             self._here()
-            return
+            if self._stopping is None:
+                return
+            with suppress(AilfError):
+                await asyncio.shield(self._stopping)
         if self._starting is None:
             opening = partial(open_journal, self._path, self._durability, self._migrate)
-            self._starting = asyncio.ensure_future(asyncio.to_thread(opening))
+            self._starting = asyncio.ensure_future(in_own_thread(opening))
             self._starting.add_done_callback(self._opened)
         await asyncio.shield(self._starting)
 
@@ -148,8 +152,12 @@ class TaskManager(History):
             self._stopping = None
 
     async def __aenter__(self) -> Self:
-        """Start, as ``start`` does."""
-        await self.start()
+        """Start, as ``start`` does; where that is cancelled, stop: nobody else will."""
+        try:
+            await self.start()
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(
@@ -339,12 +347,12 @@ class TaskManager(History):
             ManagerError: called on another event loop than ``start``.
             JournalError: the journal takes no writes.
         """
-        return await self._here().clean_up()
+        return await self._accepting().clean_up()
 
     def _accepting(self) -> Session:
         session = self._here()
         if self._stopping is not None:
-            raise NotStartedError("The manager is stopping; submit before stop().")
+            raise NotStartedError("The manager is stopping, and takes nothing new.")
         return session
 
     async def _outcome(self, task_id: str, timeout: float | timedelta | None) -> Outcome | None:

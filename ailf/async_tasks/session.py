@@ -4,7 +4,10 @@ import asyncio
 import logging
 import shutil
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
 from ailf.async_tasks.journal.queries import existing_query, task_query
@@ -22,7 +25,18 @@ LAST_LOOK_SECONDS = 1.0
 
 TEMPORARY_PREFIX = "ailf-"
 
+T = TypeVar("T")
+
 log = logging.getLogger("ailf.async_tasks")
+
+
+async def in_own_thread(work: Callable[[], T]) -> T:
+    """Run what blocks in a thread of its own: the loop's pool may be full of tasks that are plain functions."""
+    with_one_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ailf journal")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(with_one_thread, work)
+    finally:
+        with_one_thread.shutdown(wait=False)
 
 
 def open_journal(path: Path | None, durability: Durability, mode: MigrateMode) -> Journal:
@@ -112,9 +126,14 @@ class Session:
             self._cleaner.cancel()
             await asyncio.wait([self._cleaner])
         await self.live.shut_down(drain)
-        unwritten = await asyncio.to_thread(self.journal.close)
-        self.commits.end()
-        await self.journal.areader.close()
+        try:
+            unwritten = await in_own_thread(self.journal.close)
+        finally:
+            self.commits.end()
+            if self.journal.is_temporary:
+                await self.commits.all_have_read()
+            await self.journal.areader.close()
+            self.journal.remove_temporary()
         if unwritten:
             raise UnwrittenChangesError(
                 f"The journal {self.journal.path} took no writes; {len(unwritten)} changes are not in it: "

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from ailf.async_tasks.journal.queries import AsyncReader, events_after_query, task_query
-from ailf.async_tasks.journal.rows import task_event
+from ailf.async_tasks.journal.rows import task_event, task_info
 from ailf.async_tasks.model import TaskEvent
 from ailf.async_tasks.states import ENDED, EVENT_OF_STATUS
 
@@ -14,6 +14,9 @@ EVENTS_A_READ = 500
 
 LOOK_AGAIN_SECONDS = 0.5
 """How often a watcher looks by itself, for what other processes have written."""
+
+LAST_LOOK_SECONDS = 1.0
+"""How long a journal that goes with its manager stays, for those who watch it to read its last events."""
 
 LAST_EVENTS = frozenset(EVENT_OF_STATUS[status] for status in ENDED)
 
@@ -24,16 +27,21 @@ class Commits:
     def __init__(self) -> None:
         self.is_over = False
         self._watchers: set[asyncio.Event] = set()
+        self._nobody_watches = asyncio.Event()
+        self._nobody_watches.set()
 
     def add(self) -> asyncio.Event:
         """A new watcher, as the event that wakes it."""
         watcher = asyncio.Event()
         self._watchers.add(watcher)
+        self._nobody_watches.clear()
         return watcher
 
     def discard(self, watcher: asyncio.Event) -> None:
         """Take a watcher out."""
         self._watchers.discard(watcher)
+        if not self._watchers:
+            self._nobody_watches.set()
 
     def notify(self) -> None:
         """Wake all of them."""
@@ -44,6 +52,12 @@ class Commits:
         """Wake all of them for the last time."""
         self.is_over = True
         self.notify()
+
+    async def all_have_read(self) -> None:
+        """Wait, though not for long, until every watcher has read the last events."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_LOOK_SECONDS):
+                await self._nobody_watches.wait()
 
 
 async def follow(reader: AsyncReader, commits: Commits, task_id: str | None, after: int) -> AsyncIterator[TaskEvent]:
@@ -59,10 +73,11 @@ async def follow(reader: AsyncReader, commits: Commits, task_id: str | None, aft
         after: the number of the event after which to begin.
     """
     watcher = commits.add()
+    has_ended = False
     try:
         while True:
             watcher.clear()
-            over = commits.is_over
+            is_last_read = has_ended or commits.is_over
             rows = await reader.rows(events_after_query(after, task_id, EVENTS_A_READ))
             for row in rows:
                 event = task_event(row)
@@ -72,10 +87,19 @@ async def follow(reader: AsyncReader, commits: Commits, task_id: str | None, aft
                     return
             if len(rows) == EVENTS_A_READ:
                 continue
-            if over or (task_id is not None and not rows and not await reader.rows(task_query(task_id))):
+            if is_last_read:
                 return
+            has_ended = task_id is not None and not rows and await _has_ended(reader, task_id)
+            if has_ended:
+                continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN_SECONDS):
                     await watcher.wait()
     finally:
         commits.discard(watcher)
+
+
+async def _has_ended(reader: AsyncReader, task_id: str) -> bool:
+    """Whether a task has ended, or is gone, so that it has no events but those in the journal now."""
+    rows = await reader.rows(task_query(task_id))
+    return not rows or task_info(rows[0]).status.is_ended

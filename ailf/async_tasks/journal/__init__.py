@@ -82,7 +82,7 @@ class Journal:
             path: the file.
             durability: what a commit survives.
             mode: what to do with a journal of an older release.
-            temporary: a folder that goes with the journal when it is closed.
+            temporary: a folder that goes with the journal: see ``remove_temporary``.
 
         Raises:
             JournalError: it cannot be opened; ``NotAJournalError`` and ``JournalVersionError`` among them.
@@ -137,8 +137,8 @@ class Journal:
         now = datetime.now(UTC)
         deleted = 0
         for status, age in policy.items():
-            before = now - age
-            while True:
+            before = retention.deadline(now, age)
+            while before is not None:
                 step = await self.writer.call(partial(retention.delete_step, status=status, before=before))
                 deleted += step
                 if step < retention.TASKS_A_STEP:
@@ -167,9 +167,17 @@ class Journal:
             # An owner with unwritten changes leaves its lock file behind for the recovery to find.
             self._lock.release(remove=not unwritten)
             _open_journals.discard(self)
-            if self._remove_temporary is not None:
-                self._remove_temporary()
         return tuple(line for record in unwritten for line in _in_words(record))
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether its folder goes with it."""
+        return self._remove_temporary is not None
+
+    def remove_temporary(self) -> None:
+        """Remove the folder that goes with a closed journal, if it has one."""
+        if self._remove_temporary is not None:
+            self._remove_temporary()
 
     def _at_exit(self) -> None:
         if self._writer is not None and not self.is_inherited:
@@ -211,6 +219,8 @@ def _leave_to_the_parent() -> None:
     """
     for journal in list(_open_journals):
         journal.is_inherited = True
+        if journal._remove_temporary is not None:  # noqa: SLF001 - this module's own
+            journal._remove_temporary.detach()  # noqa: SLF001
         _inherited.append(journal)
 
 

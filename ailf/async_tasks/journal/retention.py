@@ -41,6 +41,14 @@ _DELETE_OWNERS = named(
 )
 
 
+def deadline(now: datetime, age: timedelta) -> datetime | None:
+    """The time before which a task must have ended to be of this age; None where no calendar goes back so far."""
+    try:
+        return now - age
+    except OverflowError:
+        return None
+
+
 def delete_step(connection: sqlite3.Connection, status: TaskStatus, before: datetime) -> int:
     """Delete some of the tasks that ended in a state before a time, oldest first, events included.
 

@@ -130,6 +130,8 @@ class Writer:
                 self._tell(_succeed, future, result)
 
         with self._wake:
+            if self._closing_at is not None:
+                raise JournalError(f"The journal {self._path} cannot be written: it is being closed.")
             self._work.append(run)
             self._wake.notify()
         return await future
