@@ -1,0 +1,329 @@
+"""``list_tasks``, ``count_tasks`` and their conditions, over the whole history."""
+
+import asyncio
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ailf.async_tasks import TaskManager, TaskStatus
+from ailf.errors import InvalidArgumentError, InvalidTypeError, NotStartedError
+from tests.conftest import until
+
+ODD_TEXTS = [
+    *("", " ", "plain", "a.b", "a[0]", "$", "$.a", '"', "'", '"quoted"', "back\\slash", "\\u0022", "tab\there"),
+    *(
+        "line\nbreak",
+        "\0",
+        "nul\0inside",
+        "\x7f",
+        "\ud800",
+        "\udfff\ud800",
+        "é",
+        "e\u0301",
+        "日本",
+        "🍃",
+        "%",
+        "_",
+        "#",
+        "*",
+    ),
+]
+
+
+async def submit(manager: TaskManager, **options: Any) -> str:
+    """Submit a task that ends at once."""
+    return await manager.submit(asyncio.sleep(0), **options)
+
+
+async def one_of_each(manager: TaskManager) -> dict[TaskStatus, str]:
+    """A task in each state; the manager runs three at a time."""
+    ids = {TaskStatus.COMPLETED: await submit(manager, name="good")}
+
+    async def fail() -> None:
+        raise ValueError("bad")
+
+    ids[TaskStatus.FAILED] = await manager.submit(fail(), name="bad")
+    await manager.wait_for_task(ids[TaskStatus.FAILED])
+    ids[TaskStatus.CANCELLED] = await manager.submit(asyncio.Event().wait(), name="stopped")
+    await manager.cancel_task(ids[TaskStatus.CANCELLED])
+    ids[TaskStatus.RUNNING] = await manager.submit(asyncio.Event().wait(), name="busy")
+    for _ in range(2):
+        await manager.submit(asyncio.Event().wait(), name="filler")
+    ids[TaskStatus.PENDING] = await manager.submit(asyncio.Event().wait(), name="waiting")
+    return ids
+
+
+async def test_a_status_is_named_in_many_ways(journal: Path) -> None:
+    """A state, its name in any case, or several of these choose tasks; counting them agrees."""
+    async with TaskManager(journal, max_concurrency=3) as manager:
+        ids = await one_of_each(manager)
+        for status, task_id in ids.items():
+            for spelling in (status, status.name, status.name.lower(), status.name.title(), [status], {str(status)}):
+                found = [info.id for info in manager.list_tasks(spelling)]
+                assert task_id in found
+                assert {info.status for info in manager.list_tasks(spelling)} == {status}
+                assert manager.count_tasks(spelling) == len(found)
+        ended = manager.list_tasks(["COMPLETED", TaskStatus.FAILED, "cancelled"])
+        assert [info.id for info in ended] == list(ids.values())[:3]
+        assert manager.list_tasks(iter([TaskStatus.PENDING])) == manager.list_tasks(TaskStatus.PENDING)
+        assert manager.count_tasks() == 7
+
+
+async def test_no_status_at_all_fits_no_task(manager: TaskManager) -> None:
+    """An empty list of states is a choice of none, not of all."""
+    await submit(manager)
+    assert manager.list_tasks([]) == []
+    assert manager.count_tasks(()) == 0
+    assert manager.count_tasks(None) == 1
+
+
+@pytest.mark.parametrize(
+    ("conditions", "error"),
+    [
+        ({"status": "done"}, InvalidArgumentError),
+        ({"status": ""}, InvalidArgumentError),
+        ({"status": ["running", "done"]}, InvalidArgumentError),
+        ({"status": 1}, InvalidTypeError),
+        ({"status": [None]}, InvalidTypeError),
+        ({"name": 1}, InvalidTypeError),
+        ({"metadata": "x"}, InvalidTypeError),
+        ({"metadata": {1: 2}}, InvalidTypeError),
+        ({"metadata": {"x": object()}}, InvalidTypeError),
+        ({"metadata": {"x": float("nan")}}, InvalidArgumentError),
+        ({"created_after": "2026-01-01"}, InvalidTypeError),
+        ({"created_before": 5}, InvalidTypeError),
+        ({"created_after": datetime.max.replace(tzinfo=UTC) - timedelta(1), "created_before": 1}, InvalidTypeError),
+    ],
+)
+async def test_conditions_that_make_no_sense_are_refused(
+    manager: TaskManager, conditions: dict[str, Any], error: type[Exception]
+) -> None:
+    """Each of the three calls refuses them alike."""
+    for call in (manager.list_tasks, manager.count_tasks):
+        with pytest.raises(error):
+            call(**conditions)
+    with pytest.raises(error):
+        await manager.alist_tasks(**conditions)
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, "1", True, 2**63])
+@pytest.mark.parametrize("argument", ["limit", "offset"])
+async def test_a_page_is_counted_in_whole_numbers(manager: TaskManager, argument: str, value: Any) -> None:
+    """Negative, broken and immense numbers are refused."""
+    with pytest.raises((InvalidArgumentError, InvalidTypeError)):
+        manager.list_tasks(**{argument: value})
+
+
+async def test_tasks_come_in_order_of_submission_in_pages(manager: TaskManager) -> None:
+    """Pages, from either end, put together are the whole list."""
+    ids = [await submit(manager) for _ in range(7)]
+    assert [info.id for info in manager.list_tasks()] == ids
+    assert [info.id for info in manager.list_tasks(newest_first=True)] == ids[::-1]
+    paged = [info.id for start in range(0, 9, 3) for info in manager.list_tasks(limit=3, offset=start)]
+    assert paged == ids
+    assert [info.id for info in manager.list_tasks(newest_first=True, limit=2, offset=1)] == [ids[5], ids[4]]
+    assert manager.list_tasks(limit=0) == []
+    assert [info.id for info in manager.list_tasks(offset=5)] == ids[5:]
+
+
+async def test_the_order_is_kept_whatever_ends_first(journal: Path) -> None:
+    """Concurrent submissions are listed in the order in which they were made, beside a restart too."""
+    async with TaskManager(journal, max_concurrency=2) as manager:
+        ids = await asyncio.gather(*(submit(manager, task_id=f"{9 - n}") for n in range(8)))
+        await asyncio.gather(*(manager.wait_for_task(task_id) for task_id in ids))
+    async with TaskManager(journal) as manager:
+        ids.append(await submit(manager, task_id="0"))
+        assert [info.id for info in manager.list_tasks()] == ids
+        assert [info.id for info in await manager.alist_tasks()] == ids
+
+
+async def test_times_of_submission_choose_tasks(manager: TaskManager) -> None:
+    """``created_after`` includes its time, ``created_before`` does not; naive times are local ones."""
+    first = await submit(manager)
+    await until(lambda: datetime.now(UTC) > created(manager, first))
+    second = await submit(manager)
+    moment = created(manager, second)
+    naive = moment.astimezone().replace(tzinfo=None)
+    elsewhere = moment.astimezone().astimezone(tz=None)
+    for time in (moment, naive, elsewhere):
+        assert [info.id for info in manager.list_tasks(created_after=time)] == [second]
+        assert [info.id for info in manager.list_tasks(created_before=time)] == [first]
+        assert manager.count_tasks(created_after=time, created_before=time) == 0
+    assert manager.count_tasks(created_after=datetime.min.replace(tzinfo=UTC)) == 2
+
+
+def created(manager: TaskManager, task_id: str) -> datetime:
+    """When a task was submitted."""
+    info = manager.get_task_info(task_id)
+    assert info is not None
+    return info.created_at
+
+
+async def test_conditions_are_met_together(manager: TaskManager) -> None:
+    """A task is listed where it fits every condition."""
+    wanted = await submit(manager, name="a", metadata={"user": "u1", "n": 1})
+    await submit(manager, name="b", metadata={"user": "u1", "n": 1})
+    await submit(manager, name="a", metadata={"user": "u2", "n": 1})
+    await submit(manager, name="a", metadata={"user": "u1"})
+    await manager.wait_for_task(wanted)
+    fits = {"name": "a", "metadata": {"user": "u1", "n": 1}}
+    assert [info.id for info in manager.list_tasks(status="completed", **fits)] == [wanted]
+    assert [info.id for info in await manager.alist_tasks(status="completed", **fits)] == [wanted]
+    assert manager.count_tasks(["running", "completed"], **fits) == 1
+
+
+async def test_metadata_matches_whatever_characters_a_key_or_value_holds(manager: TaskManager) -> None:
+    """Each odd text finds its own task by key and by value, and no other one."""
+    for text in ODD_TEXTS:
+        await submit(manager, task_id=None, metadata={text: "here", "value": text})
+    for index, text in enumerate(ODD_TEXTS):
+        [by_key] = manager.list_tasks(metadata={text: "here"})
+        [by_value] = manager.list_tasks(metadata={"value": text})
+        assert by_key == by_value == manager.list_tasks(offset=index, limit=1)[0]
+        assert by_key.metadata == {text: "here", "value": text}
+
+
+async def test_metadata_values_of_every_type_match_themselves_alone(manager: TaskManager) -> None:
+    """Null, booleans, numbers, texts, lists and objects are told apart; a key that is not there is not null."""
+    values: list[Any] = [
+        *(None, True, False, 0, 1, "1", "true", "null", "", 2**53 + 1, 2**63, -(2**63) - 1, 10**30, 0.1, 5e-324),
+        *([], [1], [1, "1"], {}, {"a": {"b": [None]}}, "x" * 1_000_000),
+    ]
+    await submit(manager, metadata={"other": 1})
+    for value in values:
+        await submit(manager, metadata={"value": value})
+    for index, value in enumerate(values, start=1):
+        [found] = manager.list_tasks(metadata={"value": value})
+        assert found.id == manager.list_tasks(offset=index, limit=1)[0].id
+    assert manager.count_tasks(metadata={"value": 1.0}) == 1
+    assert manager.count_tasks(metadata={"value": {"a": {"b": [None]}, "c": 1}}) == 0
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    metadata=st.dictionaries(
+        st.text(),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+            max_leaves=6,
+        ),
+        max_size=4,
+    )
+)
+def test_any_metadata_comes_back_and_is_found(metadata: dict[str, Any]) -> None:
+    """Whatever JSON object is attached is read back equal, and matches each of its own items."""
+
+    async def check() -> None:
+        async with TaskManager(":memory:") as manager:
+            task_id = await submit(manager, metadata=metadata)
+            info = manager.get_task_info(task_id)
+            assert info is not None
+            assert info.metadata == metadata
+            for condition in ({key: value} for key, value in metadata.items()):
+                assert manager.count_tasks(metadata=condition) == 1
+            assert manager.count_tasks(metadata=metadata) == 1
+
+    asyncio.run(check())
+
+
+async def test_metadata_is_attached_as_it_was(manager: TaskManager) -> None:
+    """What the caller does to its dict afterwards, or a reader to its own, changes nothing."""
+    mine: dict[str, Any] = {"user_id": "user-1", "tags": ["a"]}
+    task_id = await submit(manager, metadata=mine)
+    mine["tags"].append("b")
+    for _ in range(2):
+        info = manager.get_task_info(task_id)
+        assert info is not None
+        assert info.metadata == {"user_id": "user-1", "tags": ["a"]}
+        info.metadata["tags"].append("c")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{1, 2}, b"x", object(), float("nan"), float("inf"), datetime.now(UTC), 1j],
+    ids=lambda value: repr(value)[:12],
+)
+async def test_metadata_is_a_json_object(manager: TaskManager, value: Any) -> None:
+    """A value that JSON does not have, however deep, is refused and leaves no row."""
+    circular: list[Any] = []
+    circular.append(circular)
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for bad in ({"x": value}, {"x": [{"y": value}]}, {"x": circular}, {"x": deep}, {1: "x"}, {None: 1}):
+        with pytest.raises((InvalidTypeError, InvalidArgumentError), match="metadata is no JSON object"):
+            await submit(manager, metadata=bad)
+    assert manager.count_tasks() == 0
+
+
+async def test_reads_see_every_run_and_every_process(journal: Path) -> None:
+    """Tasks of an earlier run, and rows that another connection deletes, show in the next read."""
+    async with TaskManager(journal) as manager:
+        earlier = await submit(manager, name="earlier")
+    async with TaskManager(journal) as manager:
+        later = await submit(manager, name="later")
+        await manager.wait_for_task(later)
+        assert [info.name for info in manager.list_tasks()] == ["earlier", "later"]
+        other = sqlite3.connect(journal)
+        other.execute("PRAGMA foreign_keys=ON")
+        other.execute("DELETE FROM tasks WHERE id = ?", (earlier,))
+        other.commit()
+        other.close()
+        assert [info.name for info in manager.list_tasks()] == ["later"]
+        assert manager.get_task_info(earlier) is None
+        assert manager.get_task_events(earlier) == []
+
+
+async def test_the_awaitable_twins_agree(journal: Path) -> None:
+    """Each awaitable read gives what its blocking twin gives."""
+    async with TaskManager(journal, max_concurrency=3) as manager:
+        ids = await one_of_each(manager)
+        assert await manager.alist_tasks() == manager.list_tasks()
+        assert await manager.alist_tasks("failed", newest_first=True) == manager.list_tasks("failed", newest_first=True)
+        for task_id in ids.values():
+            assert await manager.aget_task_info(task_id) == manager.get_task_info(task_id)
+        assert await manager.aget_task_info("unknown") is None
+
+
+async def test_nothing_is_read_before_start(journal: Path) -> None:
+    """Every read of a manager that is not started says so."""
+    manager = TaskManager(journal)
+    for call in (manager.list_tasks, manager.count_tasks):
+        with pytest.raises(NotStartedError):
+            call()
+    for look_up in (manager.get_task_info, manager.get_task_events):
+        with pytest.raises(NotStartedError):
+            look_up("x")
+    with pytest.raises(NotStartedError):
+        await manager.alist_tasks()
+    with pytest.raises(NotStartedError):
+        await manager.aget_task_info("x")
+    assert not journal.exists()
+
+
+@pytest.mark.parametrize("task_id", ["unknown", "", "a\0b", "\ud800", "x" * 1_000_000, "' OR 1=1 --"])
+async def test_an_unknown_id_finds_nothing(manager: TaskManager, task_id: str) -> None:
+    """Whatever text an unknown id is, nothing is found, and nothing is raised."""
+    await submit(manager)
+    assert manager.get_task_info(task_id) is None
+    assert manager.get_task_events(task_id) == []
+    assert manager.update_progress(task_id, 5) is False
+    assert await manager.cancel_task(task_id) is False
+    assert await manager.wait_for_task(task_id) is None
+
+
+async def test_an_id_is_text(manager: TaskManager) -> None:
+    """An id of another type is refused by every call that takes one."""
+    bad: Any = 7
+    for call in (manager.get_task_info, manager.get_task_events, lambda one: manager.update_progress(one, 5)):
+        with pytest.raises(InvalidTypeError):
+            call(bad)
+    for acall in (manager.aget_task_info, manager.cancel_task, manager.wait_for_task, manager.result):
+        with pytest.raises(InvalidTypeError):
+            await acall(bad)
