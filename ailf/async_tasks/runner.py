@@ -91,7 +91,11 @@ async def _in_thread(function: Callable[[], Any]) -> Any:
 
 def discard(work: object) -> None:
     """Close a coroutine that nobody will run; leave alone one that a job holds, and whatever else it is."""
-    if isinstance(work, CoroutineType) and inspect.getcoroutinestate(work) == inspect.CORO_CREATED and work not in _taken:
+    if (
+        isinstance(work, CoroutineType)
+        and inspect.getcoroutinestate(work) == inspect.CORO_CREATED
+        and work not in _taken
+    ):
         work.close()
 
 
