@@ -26,6 +26,12 @@ from ailf.errors import AilfError, DuplicateTaskError
 UNWIND_SECONDS = 10.0
 """How long a cancelled task may take to end when its manager stops; after that it is given up."""
 
+RECENT_OUTCOMES = 10_000
+"""How many ends are remembered, for those who wait for a task that has ended: a burst of tasks, say."""
+
+SMALL_RESULT_CHARACTERS = 200
+"""Up to which length of its text a result is remembered that way."""
+
 log = logging.getLogger("ailf.async_tasks")
 
 RecordChanges = Callable[[Sequence[Change], Done | None], None]
@@ -36,7 +42,7 @@ class LiveTask:
     """A task of this process that has not ended in the journal yet."""
 
     __slots__ = (
-        *("context", "id", "is_over", "job", "last_at", "message", "name", "outcome"),
+        *("context", "id", "is_over", "is_small", "job", "last_at", "message", "name", "outcome"),
         *("progress", "refusal", "runner", "status", "stop_reason", "timeout", "waiters"),
     )
 
@@ -46,6 +52,8 @@ class LiveTask:
         self.name = name
         self.timeout = timeout
         self.context = contextvars.copy_context()
+        self.is_small = False
+        """Whether the outcome is worth keeping in memory for a while."""
         self.is_over = False
         """Whether the end is committed, or refused."""
         self.waiters: list[asyncio.Future[None]] = []
@@ -92,6 +100,8 @@ class LiveTasks:
         self._queue: deque[LiveTask] = deque()
         self._tasks: dict[str, LiveTask] = {}
         self._runners: dict[asyncio.Task[Any], str] = {}
+        # What ended lately, so that whoever asks for it next need not ask the journal.
+        self._outcomes: dict[str, Outcome] = {}
         # Results that JSON does not give back as they were, until clean-up deletes their tasks.
         self._results: dict[str, Any] = {}
         # Held where a report of progress, from any thread, must not come after the end.
@@ -100,6 +110,10 @@ class LiveTasks:
     def find(self, task_id: str) -> LiveTask | None:
         """The task with this id, if it is one of this process and its end is not committed yet."""
         return self._tasks.get(task_id)
+
+    def recent_outcome(self, task_id: str) -> Outcome | None:
+        """How a task ended, where that is committed and was lately."""
+        return self._outcomes.get(task_id)
 
     def run_by(self, runner: asyncio.Task[Any]) -> str | None:
         """The id of the task that this asyncio task runs, if it is one of these."""
@@ -208,6 +222,10 @@ class LiveTasks:
         """The ids of the tasks whose results are kept in memory."""
         return list(self._results)
 
+    def forget_outcomes(self) -> None:
+        """Drop what ended lately, since some of it has been deleted."""
+        self._outcomes.clear()
+
     def forget_results(self, task_ids: Iterable[str]) -> None:
         """Drop the results of tasks that are no longer in the journal."""
         for task_id in task_ids:
@@ -285,10 +303,12 @@ class LiveTasks:
 
     def _end(self, task: LiveTask, outcome: Outcome) -> None:
         result: str | None = None
+        task.is_small = outcome.status is not TaskStatus.FAILED
         result_format: ResultFormat | None = None
         if outcome.status is TaskStatus.COMPLETED:
             encoded = encode_result(outcome.value)
             result, result_format = encoded.text, encoded.format
+            task.is_small = len(result) <= SMALL_RESULT_CHARACTERS
             if not encoded.exact:
                 self._results[task.id] = outcome.value
         with self._lock:
@@ -298,6 +318,10 @@ class LiveTasks:
         self._release_slot(task)
 
     def _ended(self, task: LiveTask, refusal: AilfError | None) -> None:
+        if refusal is None and task.outcome is not None and task.is_small:
+            self._outcomes[task.id] = task.outcome
+            if len(self._outcomes) > RECENT_OUTCOMES:
+                del self._outcomes[next(iter(self._outcomes))]
         if refusal is not None:
             log.error("The end of task %s is not in the journal: %s", task.id, refusal)
             self._results.pop(task.id, None)

@@ -108,6 +108,8 @@ class Session:
         """
         await self.journal.recover()
         deleted = await self.journal.delete_ended(self._retention)
+        if deleted:
+            self.live.forget_outcomes()
         if kept := self.live.kept_results():
             existing = {task_id for (task_id,) in await self.journal.areader.rows(existing_query(kept))}
             self.live.forget_results(task_id for task_id in kept if task_id not in existing)
@@ -174,6 +176,8 @@ class Session:
             await task.over()
             if task.refusal is None:
                 return task.outcome
+        elif outcome := self.live.recent_outcome(task_id):
+            return outcome
         return await self._outcome_in_journal(task_id)
 
     async def _outcome_in_journal(self, task_id: str) -> Outcome | None:

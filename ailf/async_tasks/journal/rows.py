@@ -21,6 +21,9 @@ MAX_REPR_CHARACTERS = 10_000
 """How long the ``repr`` of a result may be that JSON cannot hold."""
 
 _SCALARS = frozenset({type(None), bool, int, float, str})
+# Made once: json.dumps makes an encoder of its own for each call with options.
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSPELLABLE = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
 
@@ -73,13 +76,14 @@ def encode_json(value: Any) -> str:
         TypeError: JSON has nothing for a type in it.
         ValueError: it has a NaN, an infinity, a reference to itself, or too many levels.
     """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    _assert_depth(value, MAX_JSON_DEPTH)
+    text = _COMPACT(value)
+    if type(value) not in _SCALARS:
+        _assert_depth(value, MAX_JSON_DEPTH)
     return _escape_surrogates(text)
 
 
 def _escape_surrogates(text: str) -> str:
-    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text if text.isascii() else _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _assert_depth(value: Any, levels: int) -> None:

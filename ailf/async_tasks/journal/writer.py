@@ -43,17 +43,14 @@ log = logging.getLogger("ailf.async_tasks")
 class Record:
     """Changes that are written together or not at all, and whom to tell."""
 
-    __slots__ = ("changes", "done", "error")
+    __slots__ = ("can_be_refused", "changes", "done", "error")
 
     def __init__(self, changes: Sequence[Change], done: Done | None) -> None:
         self.changes = changes
         self.done = done
         self.error: Refusal | None = None
-
-    @property
-    def can_be_refused(self) -> bool:
+        self.can_be_refused = type(changes[0]) is Submitted
         """Whether its caller waits to hear if it was written; what has happened already must be kept instead."""
-        return isinstance(self.changes[0], Submitted)
 
 
 class Writer:
@@ -72,12 +69,16 @@ class Writer:
         self._owner_id = owner_id
         self._loop = loop
         self._on_commit = on_commit
-        self._wake = threading.Condition()
-        # All under the condition's lock:
+        self._lock = threading.Lock()
+        # All under the lock:
+        self._is_asleep = False
         self._buffer: list[Record] = []
         self._work: list[Callable[[], None]] = []
         self._retry_at = 0.0
         self._closing_at: float | None = None
+        # Held by the thread, which waits for it to be released; a threading.Condition does the same in Python.
+        self._bell = threading.Lock()
+        self._bell.acquire()
         # Touched by the thread alone:
         self._trouble: JournalError | None = None
         self._retry_seconds = FIRST_RETRY_SECONDS
@@ -97,11 +98,11 @@ class Writer:
                 refused; whatever else cannot be written is kept and tried again.
         """
         record = Record(changes, done)
-        with self._wake:
+        with self._lock:
             self._buffer.append(record)
             if record.can_be_refused:
                 self._retry_at = 0.0
-            self._wake.notify()
+            self._ring()
 
     async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a piece of work on the writer's connection, between two batches.
@@ -129,11 +130,11 @@ class Writer:
             else:
                 self._tell(_succeed, future, result)
 
-        with self._wake:
+        with self._lock:
             if self._closing_at is not None:
                 raise JournalError(f"The journal {self._path} cannot be written: it is being closed.")
             self._work.append(run)
-            self._wake.notify()
+            self._ring()
         return await future
 
     def close(self, patience: float = CLOSING_PATIENCE_SECONDS) -> list[Record]:
@@ -145,26 +146,45 @@ class Writer:
         Returns:
             The records that could not be written.
         """
-        with self._wake:
+        with self._lock:
             self._closing_at = time.monotonic() + patience
             self._retry_at = 0.0
-            self._wake.notify()
+            self._ring()
         self._thread.join()
         return self._buffer
 
     def _run(self) -> None:
         while True:
-            with self._wake:
-                while (left := self._seconds_to_wait()) != 0:
-                    self._wake.wait(left)
-                batch, self._buffer = self._buffer, []
-                work, self._work = self._work, []
+            with self._lock:
+                pause = self._seconds_to_wait()
+                self._is_asleep = pause != 0
+                if not self._is_asleep:
+                    batch, self._buffer = self._buffer, []
+                    work, self._work = self._work, []
+            if pause != 0:
+                self._sleep(pause)
+                continue
             if batch:
                 self._write(batch)
             for piece in work:
                 piece()
             if self._closing_at is not None and self._is_finished(self._closing_at):
                 return
+
+    def _ring(self) -> None:
+        """Wake the thread, with the lock held."""
+        if self._is_asleep:
+            self._is_asleep = False
+            self._bell.release()
+
+    def _sleep(self, pause: float | None) -> None:
+        """Wait for the bell, but no longer than a pause in seconds."""
+        rung = self._bell.acquire(timeout=-1 if pause is None else pause)
+        with self._lock:
+            if not rung and not self._is_asleep:
+                # Rung after the pause and before the lock: what was released has to be taken back.
+                self._bell.acquire()
+            self._is_asleep = False
 
     def _seconds_to_wait(self) -> float | None:
         """How long there is nothing to do: 0 is not at all, None until woken."""
@@ -175,7 +195,7 @@ class Writer:
         return max(0.0, self._retry_at - time.monotonic())
 
     def _is_finished(self, deadline: float) -> bool:
-        with self._wake:
+        with self._lock:
             return not self._work and (not self._buffer or time.monotonic() > deadline)
 
     def _write(self, records: list[Record]) -> None:
@@ -239,7 +259,7 @@ class Writer:
         for record in refused:
             record.error = trouble
         kept = [record for record in records if not record.can_be_refused]
-        with self._wake:
+        with self._lock:
             self._buffer[:0] = kept
             self._retry_at = time.monotonic() + self._retry_seconds
         self._retry_seconds = min(2 * self._retry_seconds, LAST_RETRY_SECONDS)
