@@ -78,7 +78,9 @@ class LiveTask:
 
     def now(self) -> datetime:
         """The time for the next change: a clock that steps back never gives an earlier one."""
-        self.last_at = max(self.last_at, datetime.now(UTC))
+        now = datetime.now(UTC)
+        if now > self.last_at:
+            self.last_at = now
         return self.last_at
 
 
@@ -133,7 +135,7 @@ class LiveTasks:
         task = self._tasks[task_id] = LiveTask(task_id, job, name, timeout)
         changes: list[Change] = [Submitted(task_id, task.last_at, name, timeout, metadata)]
         if not self._queue and self._has_free_slot():
-            changes.append(self._take_slot(task))
+            changes.append(self._take_slot(task, task.last_at))
         written: asyncio.Future[None] = loop.create_future()
         self._record(changes, partial(_resolve, written))
         try:
@@ -234,10 +236,10 @@ class LiveTasks:
     def _has_free_slot(self) -> bool:
         return self._max_concurrency is None or self._running < self._max_concurrency
 
-    def _take_slot(self, task: LiveTask) -> Started:
+    def _take_slot(self, task: LiveTask, at: datetime) -> Started:
         self._running += 1
         task.status = TaskStatus.RUNNING
-        return Started(task.id, task.now())
+        return Started(task.id, at)
 
     def _release_slot(self, task: LiveTask) -> None:
         if task.status is TaskStatus.RUNNING:
@@ -247,7 +249,7 @@ class LiveTasks:
     def _fill_slots(self) -> None:
         while self._queue and self._has_free_slot():
             task = self._queue.popleft()
-            self._record((self._take_slot(task),), partial(self._started, task))
+            self._record((self._take_slot(task, task.now()),), partial(self._started, task))
 
     def _started(self, task: LiveTask, refusal: AilfError | None) -> None:
         if task.outcome is not None:

@@ -57,13 +57,19 @@ class EncodedResult:
     """Whether reading the text gives back an equal value of the same types."""
 
 
+_NOTHING = EncodedResult("null", ResultFormat.JSON, exact=True)
+
+
 def encode_result(value: Any) -> EncodedResult:
     """Put a result into words, as JSON where that can hold it and as a bounded ``repr`` elsewhere; never raises."""
+    if value is None:
+        return _NOTHING
     try:
         text = encode_json(value)
         if len(text) <= MAX_JSON_CHARACTERS:
-            exact = _is_exact(value, MAX_JSON_DEPTH) and "\\ud" not in text
-            return EncodedResult(text, ResultFormat.JSON, exact=exact)
+            exact = type(value) in _SCALARS or _is_exact(value, MAX_JSON_DEPTH)
+            # Two surrogates, each a character of its own, come back as the one that the pair stands for.
+            return EncodedResult(text, ResultFormat.JSON, exact=exact and "\\ud" not in text)
     except Exception:  # noqa: BLE001, S110 - a value may define anything; what it cannot do is fail the task
         pass
     return EncodedResult(bounded_repr(value), ResultFormat.REPR, exact=False)

@@ -27,6 +27,10 @@ from ailf.async_tasks.journal.schema import task_events, tasks
 from ailf.async_tasks.journal.sql import positional
 
 Row = tuple[Any, ...]
+
+LEAST_ROWS_FOR_JSON = 16
+"""From how many rows on the JSON text is worth its making; up to there binding is faster."""
+
 Parameters = dict[str, ColumnElement[Any]]
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False).encode
@@ -58,7 +62,7 @@ class Write:
         Returns:
             How many rows of the table it touched.
         """
-        if as_json and len(rows) > 1:
+        if as_json and len(rows) >= LEAST_ROWS_FOR_JSON:
             return connection.execute(self._rows, (_encode(rows),)).rowcount
         return connection.executemany(self._each, rows).rowcount
 
