@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any
 
 from ailf.async_tasks.context import CurrentTask, enter
+from ailf.async_tasks.journal.backlog import Done
 from ailf.async_tasks.journal.rows import encode_result
-from ailf.async_tasks.journal.writer import Done
 from ailf.async_tasks.model import Change, Ended, Outcome, Progressed, Started, Submitted, TaskInfo
 from ailf.async_tasks.runner import Job, execute, failed
 from ailf.async_tasks.states import Reason, ResultFormat, TaskStatus
@@ -79,8 +79,7 @@ class LiveTask:
     def now(self) -> datetime:
         """The time for the next change: a clock that steps back never gives an earlier one."""
         now = datetime.now(UTC)
-        if now > self.last_at:
-            self.last_at = now
+        self.last_at = max(self.last_at, now)
         return self.last_at
 
 

@@ -14,7 +14,7 @@ from ailf.async_tasks.history import History
 from ailf.async_tasks.ids import new_id
 from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
 from ailf.async_tasks.journal.paths import journal_path
-from ailf.async_tasks.model import Outcome, TaskEvent
+from ailf.async_tasks.model import Health, Outcome, TaskEvent
 from ailf.async_tasks.runner import Job, Submittable, discard
 from ailf.async_tasks.session import Session, in_own_thread, open_journal
 from ailf.async_tasks.states import TaskStatus
@@ -335,6 +335,18 @@ class TaskManager(History):
             raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
         async for event in follow(session.journal.areader, session.commits, task_id, begin):
             yield event
+
+    def health(self) -> Health:
+        """Whether the journal takes writes, as of the last try, and what waits to be written; from any thread.
+
+        While it takes none, running tasks run on, what they do waits in memory in its order, and new
+        submissions are refused. Up to 100,000 changes wait as they are; of more, the middle of each task's
+        progress is dropped, and nothing else.
+
+        Raises:
+            NotStartedError: the manager was not started.
+        """
+        return self._started().journal.writer.health()
 
     async def cleanup(self) -> int:
         """Run a round of recovery and of the scheduled delete now.

@@ -74,6 +74,20 @@ class TaskEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the journal takes writes, and what waits to be written."""
+
+    is_writable: bool
+    """Whether the last write succeeded."""
+    unwritten: int
+    """How many changes are in memory alone."""
+    oldest_seconds: float | None
+    """For how many seconds the oldest of them has been; None where there is none."""
+    last_error: str | None
+    """Why the last write failed; None where it succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a coroutine ended, before it is written anywhere."""
 

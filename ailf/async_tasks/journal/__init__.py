@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from ailf.async_tasks.journal import owners, retention
+from ailf.async_tasks.journal.backlog import Done, Record
 from ailf.async_tasks.journal.engine import (
     Access,
     Durability,
@@ -28,7 +29,7 @@ from ailf.async_tasks.journal.engine import (
 from ailf.async_tasks.journal.migrate import HEAD, MigrateMode, ensure_current, revision_of
 from ailf.async_tasks.journal.queries import AsyncReader, Reader
 from ailf.async_tasks.journal.retention import Retention
-from ailf.async_tasks.journal.writer import Done, Record, Writer
+from ailf.async_tasks.journal.writer import Writer
 from ailf.async_tasks.model import Change, Ended
 from ailf.errors import JournalError, JournalVersionError
 

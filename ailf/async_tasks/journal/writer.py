@@ -9,22 +9,19 @@ import asyncio
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from ailf.async_tasks.journal.backlog import Backlog, Done, Record
 from ailf.async_tasks.journal.batch import Batch
 from ailf.async_tasks.journal.engine import journal_error
-from ailf.async_tasks.model import Change, Submitted
-from ailf.errors import DuplicateTaskError, JournalError, TaskConflictError
+from ailf.async_tasks.model import Change, Health
+from ailf.errors import AilfError, DuplicateTaskError, JournalError, TaskConflictError
 
 T = TypeVar("T")
-Refusal = DuplicateTaskError | JournalError
-Done = Callable[[Refusal | None], None]
-"""Called on the event loop when a record is committed (None), or when it cannot be."""
-
 FIRST_RETRY_SECONDS = 0.05
 """How long the writer waits before it tries again, doubled each time ..."""
 
@@ -38,19 +35,6 @@ ROW_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingErro
 """The driver's errors that say that one record is wrong, and not the journal."""
 
 log = logging.getLogger("ailf.async_tasks")
-
-
-class Record:
-    """Changes that are written together or not at all, and whom to tell."""
-
-    __slots__ = ("can_be_refused", "changes", "done", "error")
-
-    def __init__(self, changes: Sequence[Change], done: Done | None) -> None:
-        self.changes = changes
-        self.done = done
-        self.error: Refusal | None = None
-        self.can_be_refused = type(changes[0]) is Submitted
-        """Whether its caller waits to hear if it was written; what has happened already must be kept instead."""
 
 
 class Writer:
@@ -69,17 +53,9 @@ class Writer:
         self._owner_id = owner_id
         self._loop = loop
         self._on_commit = on_commit
-        self._lock = threading.Lock()
-        # All under the lock:
-        self._is_asleep = False
-        self._buffer: list[Record] = []
-        self._work: list[Callable[[], None]] = []
-        self._retry_at = 0.0
-        self._closing_at: float | None = None
-        # Held by the thread, which waits for it to be released; a threading.Condition does the same in Python.
-        self._bell = threading.Lock()
-        self._bell.acquire()
-        # Touched by the thread alone:
+        self._place = place_of(path)
+        self._backlog = Backlog()
+        # Set by the thread alone:
         self._trouble: JournalError | None = None
         self._retry_seconds = FIRST_RETRY_SECONDS
         # A daemon, so that a program that forgets to stop can exit.
@@ -97,12 +73,19 @@ class Writer:
             done: called on the event loop with the end of it. A submission that cannot be written is
                 refused; whatever else cannot be written is kept and tried again.
         """
-        record = Record(changes, done)
-        with self._lock:
-            self._buffer.append(record)
-            if record.can_be_refused:
-                self._retry_at = 0.0
-            self._ring()
+        self._backlog.put(Record(changes, done))
+
+    def health(self) -> Health:
+        """Whether the journal takes writes, as of the last try, and what waits for it."""
+        waiting, oldest = self._backlog.size()
+        age = None if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds())
+        trouble = self._trouble
+        return Health(
+            is_writable=trouble is None,
+            unwritten=waiting,
+            oldest_seconds=age,
+            last_error=None if trouble is None else str(trouble),
+        )
 
     async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a piece of work on the writer's connection, between two batches.
@@ -130,11 +113,7 @@ class Writer:
             else:
                 self._tell(_succeed, future, result)
 
-        with self._lock:
-            if self._closing_at is not None:
-                raise JournalError(f"The journal {self._path} cannot be written: it is being closed.")
-            self._work.append(run)
-            self._ring()
+        self._backlog.put_work(run)
         return await future
 
     def close(self, patience: float = CLOSING_PATIENCE_SECONDS) -> list[Record]:
@@ -146,57 +125,17 @@ class Writer:
         Returns:
             The records that could not be written.
         """
-        with self._lock:
-            self._closing_at = time.monotonic() + patience
-            self._retry_at = 0.0
-            self._ring()
+        self._backlog.close(patience)
         self._thread.join()
-        return self._buffer
+        return self._backlog.left()
 
     def _run(self) -> None:
-        while True:
-            with self._lock:
-                pause = self._seconds_to_wait()
-                self._is_asleep = pause != 0
-                if not self._is_asleep:
-                    batch, self._buffer = self._buffer, []
-                    work, self._work = self._work, []
-            if pause != 0:
-                self._sleep(pause)
-                continue
-            if batch:
-                self._write(batch)
+        while (taken := self._backlog.take()) is not None:
+            records, work = taken
+            if records:
+                self._write(records)
             for piece in work:
                 piece()
-            if self._closing_at is not None and self._is_finished(self._closing_at):
-                return
-
-    def _ring(self) -> None:
-        """Wake the thread, with the lock held."""
-        if self._is_asleep:
-            self._is_asleep = False
-            self._bell.release()
-
-    def _sleep(self, pause: float | None) -> None:
-        """Wait for the bell, but no longer than a pause in seconds."""
-        rung = self._bell.acquire(timeout=-1 if pause is None else pause)
-        with self._lock:
-            if not rung and not self._is_asleep:
-                # Rung after the pause and before the lock: what was released has to be taken back.
-                self._bell.acquire()
-            self._is_asleep = False
-
-    def _seconds_to_wait(self) -> float | None:
-        """How long there is nothing to do: 0 is not at all, None until woken."""
-        if self._work or (self._closing_at is not None and not self._buffer):
-            return 0
-        if not self._buffer:
-            return None
-        return max(0.0, self._retry_at - time.monotonic())
-
-    def _is_finished(self, deadline: float) -> bool:
-        with self._lock:
-            return not self._work and (not self._buffer or time.monotonic() > deadline)
 
     def _write(self, records: list[Record]) -> None:
         try:
@@ -214,14 +153,23 @@ class Writer:
         batch = Batch(self._owner_id)
         for record in records:
             batch.add(record.changes)
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._begin()
         batch.execute(self._connection)
         self._connection.execute("COMMIT")
+
+    def _begin(self) -> None:
+        if place_of(self._path) != self._place:
+            # SQLite would go on writing into a file that nobody can open any more.
+            raise JournalError(
+                f"The journal {self._path} was deleted or replaced while it was in use; "
+                "put the file back, or stop this program and start it again."
+            )
+        self._connection.execute("BEGIN IMMEDIATE")
 
     def _write_one_by_one(self, records: list[Record]) -> None:
         """Write the records that can be, in one transaction; a bad one does not fail its neighbours."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             for record in records:
                 record.error = None
                 self._connection.execute("SAVEPOINT one")
@@ -236,7 +184,7 @@ class Writer:
                     record.error = _refusal(record, error, self._path)
                 self._connection.execute("RELEASE one")
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, JournalError) as error:
             self._keep(records, error)
         else:
             self._settle(records)
@@ -245,13 +193,15 @@ class Writer:
         if self._trouble is not None:
             self._trouble = None
             self._retry_seconds = FIRST_RETRY_SECONDS
-            log.warning("The journal %s takes writes again; nothing was lost.", self._path)
+            dropped = self._backlog.dropped()
+            lost = f"{dropped} reports of progress were dropped" if dropped else "nothing was lost"
+            log.warning("The journal %s takes writes again; %s.", self._path, lost)
         self._tell(self._settled, records)
 
     def _keep(self, records: list[Record], error: Exception) -> None:
         """Refuse the submissions and keep all else, in order, for the next try."""
         self._roll_back()
-        trouble = journal_error(error, self._path, "written")
+        trouble = error if isinstance(error, JournalError) else journal_error(error, self._path, "written")
         if self._trouble is None:
             log.warning("%s Running tasks run on; what they did is kept in memory until it can be written.", trouble)
         self._trouble = trouble
@@ -259,9 +209,7 @@ class Writer:
         for record in refused:
             record.error = trouble
         kept = [record for record in records if not record.can_be_refused]
-        with self._lock:
-            self._buffer[:0] = kept
-            self._retry_at = time.monotonic() + self._retry_seconds
+        self._backlog.put_back(kept, self._retry_seconds)
         self._retry_seconds = min(2 * self._retry_seconds, LAST_RETRY_SECONDS)
         if refused:
             self._tell(self._settled, refused)
@@ -284,11 +232,22 @@ class Writer:
         self._on_commit()
 
 
+def place_of(path: Path) -> tuple[int, int] | None:
+    """Which file is at a path, as device and inode; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _is_about_the_journal(error: Exception) -> bool:
+    if isinstance(error, JournalError):
+        return not isinstance(error, TaskConflictError)
     return isinstance(error, sqlite3.Error) and not isinstance(error, ROW_ERRORS)
 
 
-def _refusal(record: Record, error: Exception, path: Path) -> Refusal:
+def _refusal(record: Record, error: Exception, path: Path) -> AilfError:
     task_id = record.changes[0].task_id
     if getattr(error, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_PRIMARYKEY":
         return DuplicateTaskError(

@@ -1,0 +1,173 @@
+"""What waits to be written: a bounded queue from any thread to the writer's."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from ailf.async_tasks.model import Change, Progressed, Submitted
+from ailf.errors import AilfError, JournalError
+
+Done = Callable[[AilfError | None], None]
+"""Called on the event loop when a record is committed (None), or when it cannot be."""
+
+Work = Callable[[], None]
+
+MOST_RECORDS = 100_000
+"""From how many records on progress is thinned out; nothing else ever is."""
+
+
+class Record:
+    """Changes that are written together or not at all, and whom to tell."""
+
+    __slots__ = ("can_be_refused", "changes", "done", "error")
+
+    def __init__(self, changes: Sequence[Change], done: Done | None) -> None:
+        self.changes = changes
+        self.done = done
+        self.error: AilfError | None = None
+        self.can_be_refused = type(changes[0]) is Submitted
+        """Whether its caller waits to hear if it was written; what has happened already must be kept instead."""
+
+
+def thinned_out(records: Sequence[Record]) -> list[Record]:
+    """The records without every other report of progress from the middle of each task's reports.
+
+    The first and the last report of a task stay, and so does all that is no progress: no transition and no
+    result is ever dropped.
+
+    Args:
+        records: what waits, in order.
+    """
+    reports = Counter(record.changes[0].task_id for record in records if _is_progress(record))
+    seen: Counter[str] = Counter()
+    kept = []
+    for record in records:
+        if _is_progress(record):
+            task_id = record.changes[0].task_id
+            place = seen[task_id]
+            seen[task_id] += 1
+            if place % 2 and place < reports[task_id] - 1:
+                continue
+        kept.append(record)
+    return kept
+
+
+def _is_progress(record: Record) -> bool:
+    return type(record.changes[0]) is Progressed
+
+
+class Backlog:
+    """Records in the order in which they came, and pieces of work to be done between two batches of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._records: list[Record] = []
+        self._most = MOST_RECORDS
+        self._dropped = 0
+        self._work: list[Work] = []
+        self._retry_at = 0.0
+        self._closing_at: float | None = None
+        self._is_asleep = False
+        # Held by the writer's thread, which waits for it to be released; a threading.Condition does the
+        # same in Python.
+        self._bell = threading.Lock()
+        self._bell.acquire()
+
+    def put(self, record: Record) -> None:
+        """Add a record; a submission, whose caller waits, ends the pause before the next try."""
+        with self._lock:
+            self._records.append(record)
+            if record.can_be_refused:
+                self._retry_at = 0.0
+            if len(self._records) > self._most:
+                self._thin_out()
+            self._ring()
+
+    def put_work(self, work: Work) -> None:
+        """Add a piece of work.
+
+        Raises:
+            JournalError: nothing is taken any more.
+        """
+        with self._lock:
+            if self._closing_at is not None:
+                raise JournalError("The journal is being closed.")
+            self._work.append(work)
+            self._ring()
+
+    def put_back(self, records: Sequence[Record], pause: float) -> None:
+        """Put records that could not be written at the front again, not to be taken before a pause in seconds."""
+        with self._lock:
+            self._records[:0] = records
+            self._retry_at = time.monotonic() + pause
+
+    def take(self) -> tuple[list[Record], list[Work]] | None:
+        """Wait for something to do and take all of it; None when the backlog is closed and there is no more."""
+        while True:
+            with self._lock:
+                pause = self._pause()
+                if pause is None and self._closing_at is not None:
+                    return None
+                if pause == 0:
+                    records, self._records = self._records, []
+                    work, self._work = self._work, []
+                    return records, work
+                self._is_asleep = True
+            self._sleep(pause)
+
+    def close(self, patience: float) -> None:
+        """Take no more work, and give up what cannot be written within so many seconds."""
+        with self._lock:
+            self._closing_at = time.monotonic() + patience
+            self._retry_at = 0.0
+            self._ring()
+
+    def left(self) -> list[Record]:
+        """What is waiting."""
+        with self._lock:
+            return list(self._records)
+
+    def dropped(self) -> int:
+        """How many reports of progress were dropped since the last time this was asked."""
+        with self._lock:
+            dropped, self._dropped = self._dropped, 0
+            return dropped
+
+    def size(self) -> tuple[int, datetime | None]:
+        """How many changes are waiting, and the time of the oldest."""
+        with self._lock:
+            changes = sum(len(record.changes) for record in self._records)
+            return changes, self._records[0].changes[0].at if self._records else None
+
+    def _thin_out(self) -> None:
+        kept = thinned_out(self._records)
+        self._dropped += len(self._records) - len(kept)
+        self._records = kept
+        # With little progress in it there is little to drop: then not at each record again.
+        self._most = max(MOST_RECORDS, 2 * len(kept))
+
+    def _pause(self) -> float | None:
+        """How long there is nothing to do, in seconds; None until somebody rings."""
+        if self._work:
+            return 0
+        now = time.monotonic()
+        if not self._records or (self._closing_at is not None and now > self._closing_at):
+            return None
+        return max(0.0, self._retry_at - now)
+
+    def _ring(self) -> None:
+        """Wake the writer's thread, with the lock held."""
+        if self._is_asleep:
+            self._is_asleep = False
+            self._bell.release()
+
+    def _sleep(self, pause: float | None) -> None:
+        """Wait for the bell, but no longer than a pause in seconds."""
+        rung = self._bell.acquire(timeout=-1 if pause is None else pause)
+        with self._lock:
+            if not rung and not self._is_asleep:
+                # Rung after the pause and before the lock: what was released has to be taken back.
+                self._bell.acquire()
+            self._is_asleep = False
