@@ -46,19 +46,32 @@ def journal_opened() -> Iterator[Engine]:
     if context.config.config_file_name is not None:
         fileConfig(context.config.config_file_name, disable_existing_loggers=False)
     path = journal_path()
-    if not path.exists() and command_name() not in CREATING_COMMANDS:
+    new = migrate.is_new(path)
+    if new and command_name() not in CREATING_COMMANDS:
         yield create_engine("sqlite://")
         return
     try:
-        if path.exists() and path.stat().st_size:
+        if new:
+            journal_engine.create_file(path)
+        else:
             journal_engine.assert_is_journal(path)
             migrate.revision_of(path)
-        else:
-            journal_engine.create_file(path)
         with migrate.migration_lock(path):
             yield journal_engine.sync_engine(path, journal_engine.Access.WRITE)
     except AilfError as error:
         raise CommandError(str(error)) from error
+
+
+class StatementOp(ExecuteSQLOp):
+    """A statement that knows its opposite, without which Alembic cannot make the downgrade of a comparison."""
+
+    def __init__(self, sqltext: str, opposite: str) -> None:
+        super().__init__(sqltext)
+        self.opposite = opposite
+
+    def reverse(self) -> "StatementOp":
+        """The way back."""
+        return StatementOp(self.opposite, str(self.sqltext))
 
 
 @comparators.dispatch_for("schema")
@@ -68,16 +81,18 @@ def compare_views_and_triggers(autogenerate: AutogenContext, upgrade: UpgradeOps
     if connection is None:
         return
     rows = connection.exec_driver_sql("SELECT name, type, sql FROM sqlite_master WHERE type IN ('view', 'trigger')")
-    found = {name: (kind, sql) for name, kind, sql in rows}
-    wanted = schema.VIEWS | schema.TRIGGERS
-    for name in sorted(found.keys() | wanted.keys()):
-        kind, sql = found.get(name, ("", None))
-        if sql == wanted.get(name):
+    found = {(kind, name): sql for name, kind, sql in rows}
+    wanted = {("view", name): sql for name, sql in schema.VIEWS.items()}
+    wanted |= {("trigger", name): sql for name, sql in schema.TRIGGERS.items()}
+    for kind, name in sorted(found.keys() | wanted.keys()):
+        has, needs = found.get((kind, name)), wanted.get((kind, name))
+        if has == needs:
             continue
-        if sql is not None:
-            upgrade.ops.append(ExecuteSQLOp(f"DROP {kind.upper()} {name}"))
-        if name in wanted:
-            upgrade.ops.append(ExecuteSQLOp(wanted[name]))
+        drop = f"DROP {kind.upper()} {name}"
+        if has is not None:
+            upgrade.ops.append(StatementOp(drop, has))
+        if needs is not None:
+            upgrade.ops.append(StatementOp(needs, drop))
 
 
 def compare_type(

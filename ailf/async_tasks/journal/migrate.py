@@ -71,14 +71,13 @@ def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
     """
     assert_sqlite_version()
     with translated(path, "opened"):
-        # A file without content is as good as none; whatever else is there must be a journal.
-        exists = path.exists() and not (path.is_file() and path.stat().st_size == 0)
-    if exists:
+        new = is_new(path)
+    if new:
+        create_file(path)
+    else:
         assert_is_journal(path)
         if revision_of(path) == HEAD:
             return
-    else:
-        create_file(path)
     with migration_lock(path), translated(path, "migrated"):
         # Another process may have done the work while this one waited for the lock.
         revision = revision_of(path)
@@ -92,6 +91,11 @@ def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
                 )
             back_up(path, revision)
         upgrade(path)
+
+
+def is_new(path: Path) -> bool:
+    """Whether nothing is there, or a file without content, which is as good as nothing."""
+    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
 
 
 @contextmanager
