@@ -104,7 +104,7 @@ class Writer:
         def run() -> None:
             try:
                 result = work(self._connection)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 self._roll_back()
                 self._tell(_fail, future, journal_error(error, self._path, "written"))
             except BaseException as error:  # noqa: BLE001 - whatever it is, the caller hears of it
