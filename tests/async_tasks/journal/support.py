@@ -41,6 +41,15 @@ def opened(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def fill(path: Path) -> None:
+    """Make a current journal with an ended task and its event in it, and leave it closed."""
+    connection = opened(path)
+    insert(connection, "tasks", RUNNING)
+    insert(connection, "task_events", {"task_id": "t1", "at": RUNNING["created_at"], "kind": "submitted"})
+    update(connection, "t1", COMPLETED)
+    connection.close()
+
+
 def schema_of(connection: sqlite3.Connection) -> dict[str, str]:
     """Every table, index, view and trigger but Alembic's own: its CREATE without comments, white space folded."""
     rows = connection.execute(

@@ -1,0 +1,51 @@
+"""What the tests of the writer share: a writer at work, and a lock held from outside."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ailf.async_tasks.journal import owners
+from ailf.async_tasks.journal.engine import Access, connect
+from ailf.async_tasks.journal.migrate import ensure_current
+from ailf.async_tasks.journal.writer import Writer
+from tests.async_tasks.journal.desk import Desk
+
+
+@pytest.fixture
+async def desk(journal: Path) -> AsyncIterator[Desk]:
+    """A writer at work on a journal of its own."""
+    ensure_current(journal)
+    connection = connect(journal, Access.WRITE)
+    me = owners.this_process()
+    owners.register(connection, me)
+    desk: Desk
+
+    def on_commit() -> None:
+        desk.commits += 1
+
+    writer = Writer(connection, journal, me.id, asyncio.get_running_loop(), on_commit)
+    desk = Desk(writer, connection, journal)
+    writer.start()
+    yield desk
+    if not desk.is_closed:
+        desk.close()
+    connection.close()
+
+
+@pytest.fixture
+def lock(journal: Path) -> Iterator[Callable[[], sqlite3.Connection]]:
+    """Take the journal's write lock from outside; a ROLLBACK frees it."""
+    holders: list[sqlite3.Connection] = []
+
+    def take() -> sqlite3.Connection:
+        holder = sqlite3.connect(journal, isolation_level=None, check_same_thread=False)
+        holder.execute("BEGIN IMMEDIATE")
+        holders.append(holder)
+        return holder
+
+    yield take
+    for holder in holders:
+        holder.close()

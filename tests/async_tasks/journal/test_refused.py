@@ -1,0 +1,110 @@
+"""What is no journal of this release: refused with a message that says what to do, and left as it was."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ailf.async_tasks.journal.migrate import ensure_current
+from ailf.errors import JournalError, JournalVersionError, NotAJournalError
+from tests.async_tasks.journal.support import (
+    fill,
+    snapshot,
+)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """A journal in a folder that holds nothing else."""
+    (tmp_path / "own").mkdir()
+    return tmp_path / "own" / "tasks.db"
+
+
+def newer(path: Path) -> None:
+    """A journal that a newer release made."""
+    fill(path)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+
+
+def foreign(path: Path) -> None:
+    """Another program's database."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE albums (title)")
+    connection.close()
+
+
+def foreign_with_log(path: Path) -> None:
+    """Another program's database in WAL mode, closed."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("CREATE TABLE albums (title)")
+    connection.close()
+
+
+def text(path: Path) -> None:
+    """A text file."""
+    path.write_text("Dear diary,\n" * 100)
+
+
+def blank(path: Path) -> None:
+    """A file of zeros, such as a disk leaves after a crash."""
+    path.write_bytes(bytes(8192))
+
+
+def folder(path: Path) -> None:
+    """A folder."""
+    path.mkdir()
+
+
+def folder_is_missing(path: Path) -> None:
+    """A path in a folder that does not exist."""
+    path.parent.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (newer, JournalVersionError, r"at revision 9999, which a newer release .* install the newer release"),
+        (foreign, NotAJournalError, r"database of another program \(1 tables.*name another path"),
+        (foreign_with_log, NotAJournalError, r"database of another program \(1 tables.*name another path"),
+        (text, NotAJournalError, r"is no SQLite database: .*name another path"),
+        (blank, NotAJournalError, r"is no SQLite database: .*name another path"),
+        (folder, NotAJournalError, r"this is a folder; name a file in it"),
+        (folder_is_missing, JournalError, r"there is no folder .*; create it first"),
+    ],
+)
+def test_what_is_refused_is_left_byte_for_byte(
+    journal: Path, make: Callable[[Path], None], error: type[JournalError], words: str
+) -> None:
+    """Each refusal says what to do; the file is as it was, and nothing is left beside it."""
+    make(journal)
+    before = snapshot(journal.parent)
+    with pytest.raises(error, match=words) as caught:
+        ensure_current(journal)
+    assert str(journal) in str(caught.value)
+    assert snapshot(journal.parent) == before
+
+
+def test_a_newer_journal_of_a_killed_process_is_left_byte_for_byte(journal: Path) -> None:
+    """Its log holds what no checkpoint has brought into the file; refusing it must not."""
+    fill(journal)
+    program = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("UPDATE alembic_version SET version_num = '9999'")
+os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", program, str(journal)], check=False).returncode == -9
+    index = journal.with_name("tasks.db-shm").name
+    before = snapshot(journal.parent)
+    with pytest.raises(JournalVersionError, match="9999"):
+        ensure_current(journal)
+    after = snapshot(journal.parent)
+    assert {name for name in before if before[name] != after.get(name)} <= {index}
+    assert after.keys() == before.keys()
