@@ -38,6 +38,9 @@ __all__ = ["Durability", "Journal", "MigrateMode", "Retention", "open_reader"]
 AT_EXIT_PATIENCE_SECONDS = 2.0
 """How long a process that forgot to stop tries, at its exit, to write what it still has."""
 
+LOCK_PATIENCE_SECONDS = 10.0
+"""How long a start waits for its owner's lock."""
+
 _open_journals: "weakref.WeakSet[Journal]" = weakref.WeakSet()
 _inherited: "list[Journal]" = []
 
@@ -93,7 +96,8 @@ class Journal:
         lock = owners.OwnerLock(path, owner.id)
         with translated(path, "opened"):
             # The lock comes before the row: an owner that others can see is one they can judge.
-            if not lock.acquire():
+            # Nobody else has a use for it, but a recovery may look at it for a moment.
+            if not lock.acquire(LOCK_PATIENCE_SECONDS):
                 raise JournalError(f"The lock {lock.file} is held by another program; start again.")
             try:
                 connection = connect(path, Access.WRITE, durability)

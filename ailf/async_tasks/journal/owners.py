@@ -9,6 +9,7 @@ import os
 import platform
 import sqlite3
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,11 @@ from ailf.async_tasks.journal.rows import time_text
 from ailf.async_tasks.journal.schema import owners, task_events, tasks
 from ailf.async_tasks.journal.sql import named
 from ailf.async_tasks.states import UNFINISHED, EventKind, Reason, TaskStatus
+
+LOCK_SUFFIX = ".lock"
+
+LOCK_PATTERN = "????????-????-????-????-????????????.lock"
+"""The lock files of owners, whose ids are UUIDs; the lock of the migrations is their neighbour."""
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
@@ -64,17 +70,21 @@ class OwnerLock:
     """The kernel lock that says that an owner is alive."""
 
     def __init__(self, journal: Path, owner_id: str) -> None:
-        self.file = owners_folder(journal) / f"{owner_id}.lock"
+        self.file = owners_folder(journal) / f"{owner_id}{LOCK_SUFFIX}"
         # No soft fallback: a lock file that outlives its process would prove nothing. The lock is
         # not per thread, since it is taken in one and released in another. A forked child does not
         # keep it: filelock closes its descriptor there.
         self._lock = FileLock(self.file, mode=PRIVATE_FILE, thread_local=False, fallback_to_soft=False)
 
-    def acquire(self) -> bool:
-        """Take the lock, unless somebody holds it."""
+    def acquire(self, patience: float = 0) -> bool:
+        """Take the lock, unless somebody holds it.
+
+        Args:
+            patience: for how many seconds to wait for it.
+        """
         self.file.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         try:
-            self._lock.acquire(blocking=False)
+            self._lock.acquire(timeout=patience)
         except Timeout:
             return False
         return True
@@ -104,14 +114,20 @@ def is_dead(owner: Owner, here: Owner, lock: LockState, *, pid_exists: bool) -> 
     Returns:
         True only where there is proof; an owner on another machine is never judged.
     """
-    same_boot = owner.boot_id == here.boot_id and owner.boot_id != ""
-    if not same_boot and owner.host != here.host:
+    if not is_within_reach(owner, here):
         return False
     if lock is LockState.GONE:
         # Somebody removed the file. It proves nothing by itself; a reboot or a missing process does.
+        # Pids are those of a host: another container on this machine has its own.
         rebooted = owner.boot_id != here.boot_id and "" not in (owner.boot_id, here.boot_id)
-        return rebooted or not pid_exists
+        return owner.host == here.host and (rebooted or not pid_exists)
     return lock is LockState.FREE
+
+
+def is_within_reach(owner: Owner, here: Owner) -> bool:
+    """Whether the two are on one machine, so that the owner's lock is one of this kernel's."""
+    same_boot = owner.boot_id == here.boot_id and owner.boot_id != ""
+    return same_boot or owner.host == here.host
 
 
 def pid_exists(pid: int) -> bool:
@@ -186,19 +202,36 @@ def recover(connection: sqlite3.Connection, journal: Path, here: Owner) -> int:
     Returns:
         How many tasks were marked.
     """
+    # Before the owners, so that the file of one that comes in between is not taken for an orphan.
+    files = list(owners_folder(journal).glob(LOCK_PATTERN))
     rows = connection.execute(_UNSTOPPED, {"me": here.id}).fetchall()
-    return sum(_recover_one(connection, journal, Owner(*row), here) for row in rows)
+    unstopped = [Owner(*row) for row in rows]
+    failed = sum(_recover_one(connection, journal, owner, here) for owner in unstopped if is_within_reach(owner, here))
+    _remove_orphans(journal, {file.stem for file in files} - {owner.id for owner in unstopped} - {here.id})
+    return failed
 
 
 def _recover_one(connection: sqlite3.Connection, journal: Path, owner: Owner, here: Owner) -> int:
     lock = OwnerLock(journal, owner.id)
     state = lock.try_acquire()
+    recovered = False
     try:
         if not is_dead(owner, here, state, pid_exists=pid_exists(owner.pid)):
             return 0
-        return _fail_tasks_of(connection, owner)
+        failed = _fail_tasks_of(connection, owner)
+        recovered = True
+        return failed
     finally:
         if state is LockState.FREE:
+            # The file is the proof for the next try, where this one failed.
+            lock.release(remove=recovered)
+
+
+def _remove_orphans(journal: Path, owner_ids: Iterable[str]) -> None:
+    """Remove the lock files of those who died before their row was there, or after it said that they stopped."""
+    for owner_id in owner_ids:
+        lock = OwnerLock(journal, owner_id)
+        if lock.try_acquire() is LockState.FREE:
             lock.release()
 
 
