@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -162,15 +163,16 @@ class Journal:
         atexit.unregister(self._at_exit)
         unwritten = self.writer.close() if self._writer is not None else []
         self.reader.close()
+        stopped = False
         try:
-            with translated(self.path, "closed"):
+            with translated(self.path, "closed"), closing(self._connection):
                 if not unwritten:
                     owners.unregister(self._connection, self.owner)
-                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                self._connection.close()
+                    stopped = True
+                    self._cut_log_back()
         finally:
             # An owner with unwritten changes leaves its lock file behind for the recovery to find.
-            self._lock.release(remove=not unwritten)
+            self._lock.release(remove=stopped)
             _open_journals.discard(self)
         return tuple(line for record in unwritten for line in _in_words(record))
 
@@ -183,6 +185,15 @@ class Journal:
         """Remove the folder that goes with a closed journal, if it has one."""
         if self._remove_temporary is not None:
             self._remove_temporary()
+
+    def _cut_log_back(self) -> None:
+        """Bring the write-ahead log into the file, as far as that goes at once: everything in it is safe as it is.
+
+        Waiting for a reader elsewhere would hold up this stop, and everybody else's writes.
+        """
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA busy_timeout=0")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _at_exit(self) -> None:
         if self._writer is not None and not self.is_inherited:
@@ -224,7 +235,7 @@ def _leave_to_the_parent() -> None:
     """
     for journal in list(_open_journals):
         journal.is_inherited = True
-        if journal._remove_temporary is not None:  # noqa: SLF001 - this module's own
+        if journal._remove_temporary is not None:  # noqa: SLF001 - this function is of the class
             journal._remove_temporary.detach()  # noqa: SLF001
         _inherited.append(journal)
 
