@@ -91,6 +91,13 @@ def test_what_is_refused_is_left_byte_for_byte(
     assert snapshot(journal.parent) == before
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a file system that lets nobody make a file, root included")
+def test_a_folder_that_takes_no_file_is_an_error_of_ours() -> None:
+    """It says where, and what the system said."""
+    with pytest.raises(JournalError, match=r"/proc/tasks\.db cannot be created: "):
+        ensure_current(Path("/proc/tasks.db"))
+
+
 def test_a_newer_journal_of_a_killed_process_is_left_byte_for_byte(journal: Path) -> None:
     """Its log holds what no checkpoint has brought into the file; refusing it must not."""
     fill(journal)
