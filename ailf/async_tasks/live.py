@@ -56,7 +56,8 @@ class LiveTask:
         """Whether the outcome is worth keeping in memory for a while."""
         self.is_over = False
         """Whether the end is committed, or refused."""
-        self.waiters: list[asyncio.Future[None]] = []
+        # A dict for its order: who waits first wakes first.
+        self.waiters: dict[asyncio.Future[None], None] = {}
         self.status = TaskStatus.PENDING
         """What was recorded last; the expected state of what is recorded next."""
         self.last_at = datetime.now(UTC)
@@ -73,8 +74,11 @@ class LiveTask:
         """Wait until the end is committed, or refused; a wait that is cancelled disturbs nobody else's."""
         if not self.is_over:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.waiters.append(waiter)
-            await waiter
+            self.waiters[waiter] = None
+            try:
+                await waiter
+            finally:
+                del self.waiters[waiter]
 
     def now(self) -> datetime:
         """The time for the next change: a clock that steps back never gives an earlier one."""
