@@ -171,7 +171,7 @@ async def test_conditions_are_met_together(manager: TaskManager) -> None:
     await submit(manager, name="a", metadata={"user": "u2", "n": 1})
     await submit(manager, name="a", metadata={"user": "u1"})
     await manager.wait_for_task(wanted)
-    fits = {"name": "a", "metadata": {"user": "u1", "n": 1}}
+    fits: dict[str, Any] = {"name": "a", "metadata": {"user": "u1", "n": 1}}
     assert [info.id for info in manager.list_tasks(status="completed", **fits)] == [wanted]
     assert [info.id for info in await manager.alist_tasks(status="completed", **fits)] == [wanted]
     assert manager.count_tasks(["running", "completed"], **fits) == 1

@@ -1,0 +1,314 @@
+"""``cancel_task``, time limits, and what happens when these and an end come together."""
+
+import asyncio
+import contextlib
+import threading
+from pathlib import Path
+
+import pytest
+
+from ailf.async_tasks import Reason, TaskInfo, TaskManager, TaskStatus
+from ailf.errors import TaskFailedError
+from tests.conftest import until
+
+
+def info_of(manager: TaskManager, task_id: str) -> TaskInfo:
+    """A task that is there."""
+    info = manager.get_task_info(task_id)
+    assert info is not None
+    return info
+
+
+async def stubborn(started: asyncio.Event, gate: asyncio.Event, result: str = "stubborn") -> str:
+    """Swallow one cancellation, then wait for the gate and return."""
+    started.set()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    await gate.wait()
+    return result
+
+
+async def test_a_running_task_is_cancelled(manager: TaskManager) -> None:
+    """Its coroutine gets the cancellation, and True comes once the end is in the journal."""
+    seen: list[str] = []
+    started = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            started.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            seen.append("cleaned up")
+
+    task_id = await manager.submit(work())
+    await started.wait()
+    assert await manager.cancel_task(task_id) is True
+    info = info_of(manager, task_id)
+    assert seen == ["cleaned up"]
+    assert (info.status, info.reason, info.error, info.result) == (TaskStatus.CANCELLED, Reason.CANCELLED, None, None)
+    assert info.completed_at is not None
+
+
+@pytest.mark.filterwarnings("error")
+async def test_a_task_is_cancelled_before_its_first_line(manager: TaskManager) -> None:
+    """A cancellation right behind the submission lets no line run, and leaves no warning."""
+    ran: list[str] = []
+
+    async def work() -> None:
+        ran.append("ran")
+
+    task_id = await manager.submit(work())
+    assert await manager.cancel_task(task_id) is True
+    assert ran == []
+    assert [event.kind for event in manager.get_task_events(task_id)] == ["submitted", "started", "cancelled"]
+
+
+async def test_a_pending_task_never_starts(journal: Path) -> None:
+    """A task that waits for a slot ends at once, was never started, and its neighbours get their turn."""
+    ran: list[int] = []
+
+    async def work(number: int) -> None:
+        ran.append(number)
+
+    async with TaskManager(journal, max_concurrency=1) as manager:
+        gate = asyncio.Event()
+        await manager.submit(gate.wait())
+        ids = [await manager.submit(work(number)) for number in range(3)]
+        assert await manager.cancel_task(ids[1]) is True
+        info = info_of(manager, ids[1])
+        assert (info.status, info.started_at, info.duration) == (TaskStatus.CANCELLED, None, None)
+        gate.set()
+        await manager.wait_for_task(ids[2])
+        assert [event.kind for event in manager.get_task_events(ids[1])] == ["submitted", "cancelled"]
+    assert ran == [0, 2]
+
+
+async def test_what_has_ended_is_not_cancelled(manager: TaskManager) -> None:
+    """False for a task that completed, failed or was cancelled before, and nothing is written."""
+
+    async def fail() -> None:
+        raise ValueError
+
+    completed = await manager.submit(asyncio.sleep(0))
+    failed = await manager.submit(fail())
+    cancelled = await manager.submit(asyncio.Event().wait())
+    assert await manager.cancel_task(cancelled)
+    for task_id in (completed, failed, cancelled):
+        await manager.wait_for_task(task_id)
+        before = manager.get_task_events(task_id)
+        assert await manager.cancel_task(task_id) is False
+        assert manager.get_task_events(task_id) == before
+
+
+async def test_a_task_that_ends_otherwise_was_not_cancelled(manager: TaskManager) -> None:
+    """A task that swallows the cancellation and returns is COMPLETED, one that raises is FAILED: False."""
+    started, gate = asyncio.Event(), asyncio.Event()
+    gate.set()
+
+    async def turns_it_into_an_error() -> None:
+        try:
+            started.set()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("instead") from None
+
+    for work, status in ((stubborn(started, gate), "completed"), (turns_it_into_an_error(), "failed")):
+        started.clear()
+        task_id = await manager.submit(work)
+        await started.wait()
+        assert await manager.cancel_task(task_id) is False
+        assert info_of(manager, task_id).status == status
+
+
+async def test_a_second_cancellation_reaches_a_stubborn_task(manager: TaskManager) -> None:
+    """Two callers that cancel the same task both learn that it ended CANCELLED."""
+    started = asyncio.Event()
+    task_id = await manager.submit(stubborn(started, asyncio.Event()))
+    await started.wait()
+    first = asyncio.ensure_future(manager.cancel_task(task_id))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not first.done()
+    assert await manager.cancel_task(task_id) is True
+    assert await first is True
+
+
+async def test_a_cancelled_caller_does_not_call_the_cancellation_back(manager: TaskManager) -> None:
+    """Who stops waiting for a cancellation leaves it under way."""
+    started, gate = asyncio.Event(), asyncio.Event()
+    task_id = await manager.submit(stubborn(started, gate))
+    await started.wait()
+    caller = asyncio.ensure_future(manager.cancel_task(task_id))
+    await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    gate.set()
+    assert await manager.result(task_id) == "stubborn"
+
+
+async def test_a_task_cancels_itself(manager: TaskManager) -> None:
+    """A task that cancels its own id ends there, without a deadlock; so does one that raises CancelledError."""
+
+    async def suicidal() -> None:
+        await manager.cancel_task("itself")
+
+    async def raising() -> None:
+        raise asyncio.CancelledError
+
+    for task_id, work in (("itself", suicidal()), ("other", raising())):
+        await manager.submit(work, task_id=task_id)
+        assert await manager.wait_for_task(task_id) is None
+        assert info_of(manager, task_id).status is TaskStatus.CANCELLED
+
+
+async def test_a_cancelled_submission_ends_its_row(manager: TaskManager, journal: Path) -> None:
+    """A ``submit`` that is cancelled while its row is on the way closes the coroutine; the row ends CANCELLED."""
+    ran: list[int] = []
+
+    async def work(number: int) -> None:
+        ran.append(number)
+
+    submissions = [asyncio.ensure_future(manager.submit(work(number), task_id=str(number))) for number in range(4)]
+    await asyncio.sleep(0)
+    for submission in submissions[::2]:
+        submission.cancel()
+    answers = await asyncio.gather(*submissions, return_exceptions=True)
+    assert [isinstance(answer, asyncio.CancelledError) for answer in answers] == [True, False, True, False]
+    await until(lambda: manager.count_tasks(["pending", "running"]) == 0)
+    assert [str(one.status) for one in manager.list_tasks()] == ["cancelled", "completed"] * 2
+    assert ran == [1, 3]
+
+
+async def test_past_its_limit_a_task_fails(manager: TaskManager) -> None:
+    """The limit is in the row, and the error says how long it was; a second is said in the singular."""
+    for limit, words in ((0.05, "0.05 seconds"), (1, None)):
+        task_id = await manager.submit(asyncio.Event().wait() if words else asyncio.sleep(0), timeout=limit)
+        await manager.wait_for_task(task_id)
+        info = info_of(manager, task_id)
+        assert info.timeout == limit
+        if words:
+            assert (info.status, info.reason) == (TaskStatus.FAILED, Reason.TIMEOUT)
+            assert (info.error, info.error_type) == (f"Task timed out after {words}", "TimeoutError")
+        else:
+            assert info.status is TaskStatus.COMPLETED
+
+
+async def test_the_managers_limit_holds_where_a_task_has_none(journal: Path) -> None:
+    """``task_timeout`` is the limit of tasks submitted without one; a task's own limit goes before it."""
+    async with TaskManager(journal, task_timeout=0.02) as manager:
+        gate = asyncio.Event()
+        short = await manager.submit(gate.wait())
+        long = await manager.submit(gate.wait(), timeout=3600)
+        with pytest.raises(TaskFailedError, match="timed out") as caught:
+            await manager.result(short)
+        assert caught.value.reason == Reason.TIMEOUT
+        gate.set()
+        assert await manager.result(long) is True
+        assert [info.timeout for info in manager.list_tasks()] == [0.02, 3600]
+
+
+async def test_the_limit_counts_from_the_start(journal: Path) -> None:
+    """The time in which a task waits for a slot is not counted."""
+    async with TaskManager(journal, max_concurrency=1) as manager:
+        first = await manager.submit(asyncio.Event().wait(), timeout=0.1)
+        second = await manager.submit(asyncio.sleep(0, "in time"), timeout=0.05)
+        assert await manager.wait_for_task(first) is None
+        assert await manager.result(second) == "in time"
+
+
+async def test_a_limit_that_is_swallowed_is_a_timeout_all_the_same(manager: TaskManager) -> None:
+    """However a task takes the cancellation at its limit, it has FAILED; what it raised is in the traceback."""
+    gate = asyncio.Event()
+    gate.set()
+
+    async def raises_another_error() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("in the clean-up")
+
+    swallowed = await manager.submit(stubborn(asyncio.Event(), gate), timeout=0.01)
+    raised = await manager.submit(raises_another_error(), timeout=0.01)
+    for task_id in (swallowed, raised):
+        assert await manager.wait_for_task(task_id) is None
+        assert info_of(manager, task_id).reason is Reason.TIMEOUT
+    assert "in the clean-up" in (info_of(manager, raised).traceback or "")
+
+
+async def test_a_timeout_error_of_the_tasks_own_is_an_error(manager: TaskManager) -> None:
+    """A TimeoutError that the task raises, with or without a limit, is a plain error."""
+
+    async def work() -> None:
+        async with asyncio.timeout(0):
+            await asyncio.Event().wait()
+
+    for limit in (None, 3600):
+        task_id = await manager.submit(work(), timeout=limit)
+        await manager.wait_for_task(task_id)
+        info = info_of(manager, task_id)
+        assert (info.status, info.reason, info.error_type) == (TaskStatus.FAILED, Reason.ERROR, "TimeoutError")
+        assert info.error == "TimeoutError"
+
+
+async def test_a_cancellation_goes_before_a_limit(manager: TaskManager) -> None:
+    """A task that is cancelled, and passes its limit while it unwinds, was cancelled."""
+    unwinding, gate = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            unwinding.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await gate.wait()
+
+    task_id = await manager.submit(work(), timeout=0.2)
+    await asyncio.sleep(0)
+    assert await manager.cancel_task(task_id) is True
+    assert unwinding.is_set()
+    assert info_of(manager, task_id).reason is Reason.CANCELLED
+
+
+async def test_a_function_past_its_limit_is_left_to_its_thread(manager: TaskManager) -> None:
+    """The task ends at its limit; the thread runs on, and what it reports or returns counts no more."""
+    gate = threading.Event()
+    counted: list[bool] = []
+
+    def work() -> str:
+        gate.wait()
+        counted.append(manager.update_progress(task_id, 50))
+        return "late"
+
+    task_id = await manager.submit(work, timeout=0.02)
+    assert await manager.wait_for_task(task_id) is None
+    assert info_of(manager, task_id).reason is Reason.TIMEOUT
+    before = manager.get_task_events(task_id)
+    gate.set()
+    await until(lambda: counted)
+    assert counted == [False]
+    assert manager.get_task_events(task_id) == before
+    assert info_of(manager, task_id).result is None
+
+
+async def test_ends_that_come_together_leave_one(manager: TaskManager) -> None:
+    """Whichever of limit, cancellation and return comes first, a task has one end, one last event, one answer."""
+
+    async def work(turns: int) -> str:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return "returned"
+
+    ids = [await manager.submit(work(turns % 12), timeout=0.001) for turns in range(60)]
+    answers = []
+    for turns, task_id in enumerate(ids):
+        for _ in range(turns % 3):
+            await asyncio.sleep(0)
+        answers.append(await manager.cancel_task(task_id))
+    for task_id, was_cancelled in zip(ids, answers, strict=True):
+        status = info_of(manager, task_id).status
+        assert status.is_ended
+        assert was_cancelled <= (status is TaskStatus.CANCELLED)
+        kinds = [str(event.kind) for event in manager.get_task_events(task_id)]
+        assert kinds == ["submitted", "started", str(status)]
