@@ -3,7 +3,7 @@
 import json
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -67,7 +67,7 @@ def encode_result(value: Any) -> EncodedResult:
     try:
         text = encode_json(value)
         if len(text) <= MAX_JSON_CHARACTERS:
-            exact = type(value) in _SCALARS or _is_exact(value, MAX_JSON_DEPTH)
+            exact = type(value) in _SCALARS or _is_exact(value)
             # Two surrogates, each a character of its own, come back as the one that the pair stands for.
             return EncodedResult(text, ResultFormat.JSON, exact=exact and "\\ud" not in text)
     except Exception:  # noqa: BLE001, S110 - a value may define anything; what it cannot do is fail the task
@@ -84,7 +84,7 @@ def encode_json(value: Any) -> str:
     """
     text = _COMPACT(value)
     if type(value) not in _SCALARS:
-        _assert_depth(value, MAX_JSON_DEPTH)
+        _assert_depth(value)
     return _escape_surrogates(text)
 
 
@@ -92,31 +92,38 @@ def _escape_surrogates(text: str) -> str:
     return text if text.isascii() else _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _assert_depth(value: Any, levels: int) -> None:
+def _assert_depth(value: Any) -> None:
+    # Level by level and not by recursion, which Python bounds by what the caller has left of its stack.
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [inner for outer in level for inner in _containers_in(outer)]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {MAX_JSON_DEPTH} levels deep")
+
+
+def _containers_in(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, list | tuple):
-        return
-    if levels == 0:
-        raise ValueError(f"it is nested more than {MAX_JSON_DEPTH} levels deep")
+        return ()
     # Sets of types: a long list of plain values, the usual one, is looked at in C.
-    if not _SCALARS.issuperset(map(type, value)):
-        for item in value:
-            _assert_depth(item, levels - 1)
+    return () if _SCALARS.issuperset(map(type, value)) else [item for item in value if type(item) not in _SCALARS]
 
 
-def _is_exact(value: Any, levels: int) -> bool:
+def _is_exact(value: Any) -> bool:
     """Whether JSON gives back the same value: no tuples, no keys but text, no subclasses."""
-    kind = type(value)
-    if kind in _SCALARS:
-        return True
-    if kind is dict:
-        if not {str}.issuperset(map(type, value)):
-            return False
-        value = value.values()
-    elif kind is not list:
-        return False
-    return _SCALARS.issuperset(map(type, value)) or all(_is_exact(item, levels - 1) for item in value)
+    level = [value]
+    while level:
+        for one in level:
+            kind = type(one)
+            if kind is dict:
+                if not {str}.issuperset(map(type, one)):
+                    return False
+            elif kind is not list and kind not in _SCALARS:
+                return False
+        level = [inner for outer in level for inner in _containers_in(outer)]
+    return True
 
 
 def bounded_repr(value: Any) -> str:
@@ -154,7 +161,7 @@ def encode_value(value: Any) -> str:
         ValueError: it has a NaN, an infinity, a reference to itself, or too many levels.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
-    _assert_depth(value, MAX_JSON_DEPTH)
+    _assert_depth(value)
     return _escape_surrogates(text)
 
 
