@@ -4,7 +4,6 @@ Nothing here knows of the journal. A task's work ends in exactly one ``Outcome``
 """
 
 import asyncio
-import concurrent.futures.thread
 import functools
 import inspect
 import traceback
@@ -84,9 +83,23 @@ class Job:
 
 
 async def _in_thread(function: Callable[[], Any]) -> Any:
-    value = await asyncio.to_thread(_call, function)
+    value, error = await asyncio.to_thread(_call, function)
+    if error is not None:
+        raise error
     # A lambda that makes a coroutine is a plain function to everybody but its author.
     return await value if inspect.isawaitable(value) else value
+
+
+def _call(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """Call a function in a thread; what it raises is handed over as a value.
+
+    The future between thread and loop takes no StopIteration, so that nobody would ever hear of the
+    end, and makes a new TimeoutError, without a traceback.
+    """
+    try:
+        return function(), None
+    except BaseException as error:  # noqa: BLE001 - it is raised again on the loop
+        return None, error
 
 
 def discard(work: object) -> None:
@@ -97,17 +110,6 @@ def discard(work: object) -> None:
         and work not in _taken
     ):
         work.close()
-
-
-def _call(function: Callable[[], Any]) -> Any:
-    """Call a function in a thread; a StopIteration becomes what a coroutine makes of it (PEP 479).
-
-    No future can hold it: before Python 3.12 the one that waits for the thread would wait for ever.
-    """
-    try:
-        return function()
-    except StopIteration as error:
-        raise RuntimeError("function raised StopIteration") from error
 
 
 async def execute(job: Job, timeout: float | None, stop_reason: Callable[[], Reason | None]) -> Outcome:
@@ -184,7 +186,7 @@ def qualified_name(kind: type) -> str:
 
 def traceback_text(error: BaseException) -> str:
     """The traceback of an exception, without the frames that ran the task, and bounded."""
-    own_files = {__file__, asyncio.timeouts.__file__, asyncio.threads.__file__, concurrent.futures.thread.__file__}
+    own_files = {__file__, asyncio.timeouts.__file__}
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename in own_files:
         frames = frames.tb_next
