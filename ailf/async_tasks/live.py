@@ -150,6 +150,9 @@ class LiveTasks:
             # The submitter was cancelled. The row cannot be called back, so it gets its end.
             self._end_unstarted(task, Reason.CANCELLED)
             raise
+        # Whatever had this id before is gone from the journal: somebody has deleted it.
+        self._outcomes.pop(task_id, None)
+        self._results.pop(task_id, None)
         if task.outcome is not None:
             return
         if task.status is TaskStatus.RUNNING:
