@@ -158,13 +158,13 @@ def _statuses(value: StatusArgument) -> tuple[TaskStatus, ...] | None:
     return tuple(status for status in TaskStatus if status in chosen)
 
 
-def _status(value: object) -> TaskStatus:
+def _status(value: object, what: str = "status") -> TaskStatus:
     if not isinstance(value, str):
-        raise InvalidTypeError(f"status is {_shown(value)}; give a TaskStatus, or its name.")
+        raise InvalidTypeError(f"{what} is {_shown(value)}; give a TaskStatus, or its name.")
     try:
         return TaskStatus(value.lower())
     except ValueError:
-        raise InvalidArgumentError(f"status is {_shown(value)}; there are {', '.join(TaskStatus)}.") from None
+        raise InvalidArgumentError(f"{what} is {_shown(value)}; there are {', '.join(TaskStatus)}.") from None
 
 
 def _moment(value: object, what: str) -> datetime | None:
@@ -230,7 +230,7 @@ def retention_policy(value: RetentionArgument) -> dict[TaskStatus, timedelta]:
         return {} if age is None else dict.fromkeys(sorted(ENDED), timedelta(seconds=age))
     policy = {}
     for key, one in value.items():
-        status = _status(key)
+        status = _status(key, "a key of retention")
         if not status.is_ended:
             raise InvalidArgumentError(f"retention names {status}; only {', '.join(sorted(ENDED))} tasks are deleted.")
         age = optional_seconds(one, f"retention[{status}]", zero=True)
