@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ailf.async_tasks.journal.writer import Record, Refusal, Writer
+from ailf.async_tasks.journal.backlog import Record
+from ailf.async_tasks.journal.writer import Writer
 from ailf.async_tasks.model import Change, Ended, Outcome, Started, Submitted
 from ailf.async_tasks.states import ResultFormat, TaskStatus
+from ailf.errors import AilfError
 
 NOW = datetime.now(UTC)
 
@@ -35,7 +37,7 @@ class Desk:
     writer: Writer
     connection: sqlite3.Connection
     path: Path
-    answers: dict[str, Refusal | None] = field(default_factory=dict)
+    answers: dict[str, AilfError | None] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     commits: int = 0
     is_closed: bool = False
@@ -43,7 +45,7 @@ class Desk:
     def record(self, label: str, *changes: Change) -> None:
         """Record changes, and note the answer under a label."""
 
-        def done(refusal: Refusal | None) -> None:
+        def done(refusal: AilfError | None) -> None:
             self.answers[label] = refusal
             self.order.append(label)
 
