@@ -145,8 +145,8 @@ class Backlog:
         kept = thinned_out(self._records)
         self._dropped += len(self._records) - len(kept)
         self._records = kept
-        # With little progress in it there is little to drop: then not at each record again.
-        self._most = max(MOST_RECORDS, 2 * len(kept))
+        # Where little could be dropped, not at each record again.
+        self._most = max(MOST_RECORDS, len(kept) + MOST_RECORDS // 4)
 
     def _pause(self) -> float | None:
         """How long there is nothing to do, in seconds; None until somebody rings."""
