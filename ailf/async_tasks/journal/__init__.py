@@ -6,18 +6,19 @@ writer, the queries, owners and recovery, retention, migrations.
 
 import asyncio
 import atexit
+import logging
 import os
 import shutil
 import sqlite3
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from ailf.async_tasks.journal import owners, retention
 from ailf.async_tasks.journal.backlog import Done, Record
+from ailf.async_tasks.journal.clock import Ages, read_clocks
 from ailf.async_tasks.journal.engine import (
     Access,
     Durability,
@@ -41,6 +42,8 @@ AT_EXIT_PATIENCE_SECONDS = 2.0
 
 LOCK_PATIENCE_SECONDS = 10.0
 """How long a start waits for its owner's lock."""
+
+log = logging.getLogger("ailf.async_tasks")
 
 _open_journals: "weakref.WeakSet[Journal]" = weakref.WeakSet()
 _inherited: "list[Journal]" = []
@@ -75,6 +78,7 @@ class Journal:
         self._lock = lock
         self._connection = connection
         self._writer: Writer | None = None
+        self._ages = Ages(read_clocks())
         # What a manager that is never stopped leaves behind goes at the exit of the process.
         self._remove_temporary = weakref.finalize(self, shutil.rmtree, temporary, True) if temporary else None  # noqa: FBT003
         _open_journals.add(self)
@@ -140,10 +144,16 @@ class Journal:
 
     async def delete_ended(self, policy: Retention) -> int:
         """Delete what has been kept long enough, step by step; returns how many tasks that were."""
-        now = datetime.now(UTC)
+        if ahead := self._ages.observe(read_clocks()):
+            log.warning(
+                "The clock of this system has jumped ahead by %s: what is in the journal %s is not deleted "
+                "before it has been kept for its time in full.",
+                ahead,
+                self.path,
+            )
         deleted = 0
         for status, age in policy.items():
-            before = retention.deadline(now, age)
+            before = self._ages.before(age)
             while before is not None:
                 step = await self.writer.call(partial(retention.delete_step, status=status, before=before))
                 deleted += step

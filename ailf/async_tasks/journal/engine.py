@@ -26,6 +26,9 @@ BUSY_TIMEOUT_SECONDS = 30
 JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 """To which size a checkpoint cuts a -wal file back that one long transaction made larger."""
 
+SMALL_JOURNAL_BYTES = 4 * 1024 * 1024
+"""Up to which size a journal is checked as a whole at each start, which takes some milliseconds."""
+
 PRIVATE_FILE = 0o600
 """Readable by its user alone; SQLite gives its companions -wal and -shm the same mode."""
 
@@ -224,15 +227,19 @@ def companions(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
 
 
-def look_at(path: Path) -> sqlite3.Connection:
+def look_at(path: Path, *, is_ours: bool = True) -> sqlite3.Connection:
     """A connection for a look at a file that may not be ours to use: nothing is changed or left beside it.
 
     A file without a write-ahead log is whole in itself, and read as "immutable", which keeps SQLite
-    from making one. Where there is one, somebody may be writing: then only SQLite's locks give a
-    whole picture.
+    from making one. Where there is one, somebody may be writing, or have died: then only SQLite gives a
+    whole picture, by the log and with its locks.
+
+    Args:
+        path: the file.
+        is_ours: whether it is known to be a journal, so that the log's index may be made anew beside it.
     """
     log, index = companions(path)
-    immutable = not (log.exists() and index.exists())
+    immutable = not (log.exists() and (is_ours or index.exists()))
     connection = sqlite3.connect(uri(path, Access.READ, immutable=immutable), uri=True, isolation_level=None)
     for statement in pragmas(Access.READ, Durability.PROCESS):
         connection.execute(statement)
@@ -250,7 +257,7 @@ def assert_is_journal(path: Path) -> None:
         kind = "a folder; name a file in it" if path.is_dir() else "no plain file; name another path"
         raise NotAJournalError(f"The journal {path} cannot be opened: this is {kind}.")
     try:
-        with translated(path, "opened"), closing(look_at(path)) as connection:
+        with translated(path, "opened"), closing(look_at(path, is_ours=False)) as connection:
             [(application_id,)] = connection.execute("PRAGMA application_id")
             [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
     except JournalError as error:
@@ -264,6 +271,36 @@ def assert_is_journal(path: Path) -> None:
             f"{path} is a SQLite database of another program ({tables} tables, application_id {application_id}): "
             "it was left as it was; name another path for the journal."
         )
+
+
+def assert_is_sound(path: Path) -> None:
+    """Refuse a damaged journal, without changing it.
+
+    A small one is checked as a whole. Of a large one, whose check would take long at each start, the
+    ends of each table and index are read; ``PRAGMA integrity_check`` in the sqlite3 shell reads it all.
+
+    Args:
+        path: the journal.
+
+    Raises:
+        JournalError: it is damaged, or cannot be read.
+    """
+    with translated(path, "opened"), closing(look_at(path)) as connection:
+        [(pages,), (size,)] = (connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
+        if pages * size <= SMALL_JOURNAL_BYTES:
+            [(found,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
+            if found != "ok":
+                raise JournalError(
+                    f"The journal {path} cannot be opened: {' '.join(found.split())}; {ADVICE['SQLITE_CORRUPT']}."
+                )
+            return
+        columns = connection.execute(
+            "SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns "
+            "WHERE tables.type = 'table' AND columns.cid = 0"
+        ).fetchall()
+        for table, column in columns:
+            for end in ("min(rowid)", "max(rowid)", f'min("{column}")', f'max("{column}")'):
+                connection.execute(f'SELECT {end} FROM "{table}"').fetchall()  # noqa: S608 - names from the schema
 
 
 def assert_sqlite_version() -> None:

@@ -19,6 +19,7 @@ from ailf.async_tasks.journal.engine import (
     PRIVATE_FOLDER,
     Access,
     assert_is_journal,
+    assert_is_sound,
     assert_sqlite_version,
     connect,
     create_file,
@@ -76,6 +77,7 @@ def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
         create_file(path)
     else:
         assert_is_journal(path)
+        assert_is_sound(path)
         if revision_of(path) == HEAD:
             return
     with migration_lock(path), translated(path, "migrated"):

@@ -11,10 +11,10 @@ from ailf.async_tasks.journal.schema import owners, tasks
 from ailf.async_tasks.journal.sql import named
 from ailf.async_tasks.states import TaskStatus
 
-TASKS_A_STEP = 200
+TASKS_A_STEP = 50
 """How many tasks one transaction deletes; their events go with them, a few for each."""
 
-PAGES_A_STEP = 500
+PAGES_A_STEP = 100
 """How many pages one transaction gives back to the file system, of 4 KiB each."""
 
 Retention = Mapping[TaskStatus, timedelta]
@@ -39,14 +39,6 @@ _DELETE_OWNERS = named(
         owners.c.stopped_at.is_not(None), ~exists(select(tasks.c.id).where(tasks.c.owner_id == owners.c.id))
     )
 )
-
-
-def deadline(now: datetime, age: timedelta) -> datetime | None:
-    """The time before which a task must have ended to be of this age; None where no calendar goes back so far."""
-    try:
-        return now - age
-    except OverflowError:
-        return None
 
 
 def delete_step(connection: sqlite3.Connection, status: TaskStatus, before: datetime) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ailf.async_tasks.model import TaskEvent, TaskInfo
 from ailf.async_tasks.states import EventKind, Reason, ResultFormat, TaskStatus
+from ailf.errors import JournalError
 
 MAX_JSON_DEPTH = 500
 """How deeply a value may be nested; SQLite's own parser stops at 1000 (https://sqlite.org/json1.html)."""
@@ -185,7 +186,11 @@ def metadata_path(key: str) -> str:
 
 
 def task_info(row: Sequence[Any]) -> TaskInfo:
-    """The task that a row of ``tasks`` stands for, its columns in the order of the table."""
+    """The task that a row of ``tasks`` stands for, its columns in the order of the table.
+
+    Raises:
+        JournalError: somebody else has written it.
+    """
     (
         task_id,
         name,
@@ -205,25 +210,31 @@ def task_info(row: Sequence[Any]) -> TaskInfo:
         traceback,
         owner_id,
     ) = row
-    return TaskInfo(
-        id=task_id,
-        name=name,
-        status=TaskStatus(status),
-        reason=None if reason is None else Reason(reason),
-        progress=progress,
-        progress_message=progress_message,
-        created_at=datetime.fromisoformat(created_at),
-        started_at=time_of(started_at),
-        completed_at=time_of(completed_at),
-        timeout=timeout,
-        metadata={} if metadata == "{}" else json.loads(metadata),
-        result=json.loads(result) if result_format == ResultFormat.JSON else result,
-        result_format=None if result_format is None else ResultFormat(result_format),
-        error=error,
-        error_type=error_type,
-        traceback=traceback,
-        owner_id=owner_id,
-    )
+    try:
+        return TaskInfo(
+            id=task_id,
+            name=name,
+            status=TaskStatus(status),
+            reason=None if reason is None else Reason(reason),
+            progress=progress,
+            progress_message=progress_message,
+            created_at=datetime.fromisoformat(created_at),
+            started_at=time_of(started_at),
+            completed_at=time_of(completed_at),
+            timeout=timeout,
+            metadata={} if metadata == "{}" else json.loads(metadata),
+            result=json.loads(result) if result_format == ResultFormat.JSON else result,
+            result_format=None if result_format is None else ResultFormat(result_format),
+            error=error,
+            error_type=error_type,
+            traceback=traceback,
+            owner_id=owner_id,
+        )
+    except (ValueError, TypeError, RecursionError) as problem:
+        raise JournalError(
+            f"The journal holds a row of the task {task_id!r} that ailf has not written: {problem}; "
+            "mend or delete it in the sqlite3 shell."
+        ) from problem
 
 
 def task_event(row: Sequence[Any]) -> TaskEvent:

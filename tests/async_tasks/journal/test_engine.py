@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ailf.async_tasks import TaskManager
+from ailf.async_tasks.journal import engine
 from ailf.async_tasks.journal.engine import (
     ADVICE,
     Access,
@@ -237,3 +238,47 @@ def test_an_old_sqlite_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 36, 9))
     with pytest.raises(JournalError, match=r"needs SQLite 3\.37\.0 or newer"):
         assert_sqlite_version()
+
+
+def damaged(path: Path, *, pages: int) -> bytes:
+    """Make a journal of some size, spoil a page in its middle, and return the file."""
+    ensure_current(path)
+    connection = engine.connect(path, engine.Access.WRITE)
+    connection.execute("INSERT INTO owners VALUES ('o', 1, 'h', 'b', 't', NULL)")
+    connection.executemany(
+        "INSERT INTO tasks (id, name, status, created_at, owner_id) VALUES (?, 'n', 'pending', 't', 'o')",
+        ((f"{number:050}",) for number in range(pages * 10)),
+    )
+    connection.close()
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 8192 * 4096
+    content[middle : middle + 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    return bytes(content)
+
+
+def test_a_damaged_journal_is_refused_untouched(journal: Path) -> None:
+    """A page that makes no sense keeps the journal from opening, with its path and what to do."""
+    content = damaged(journal, pages=20)
+    with pytest.raises(JournalError, match=r"tasks\.db.*restore a backup"):
+        ensure_current(journal)
+    assert journal.read_bytes() == content
+    assert not companions_of(journal)
+
+
+def test_a_large_journal_is_looked_at_by_its_ends(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a size the check at the start reads only the ends: damage there is found, and elsewhere waits."""
+    monkeypatch.setattr(engine, "SMALL_JOURNAL_BYTES", 0)
+    ensure_current(journal)
+    engine.assert_is_sound(journal)
+    content = bytearray(journal.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    journal.write_bytes(content)
+    with pytest.raises(JournalError, match="restore a backup"):
+        engine.assert_is_sound(journal)
+    assert journal.read_bytes() == content
+
+
+def companions_of(path: Path) -> list[Path]:
+    """SQLite's companions of a file that are there."""
+    return [companion for companion in engine.companions(path) if companion.exists()]
