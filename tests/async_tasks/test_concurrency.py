@@ -1,0 +1,92 @@
+"""``max_concurrency``: how many run at a time, and who is next."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from ailf.async_tasks import TaskManager, TaskStatus
+from tests.conftest import until
+
+
+@pytest.mark.parametrize("most", [1, 3])
+async def test_no_more_than_that_many_run(journal: Path, most: int) -> None:
+    """At no time are more tasks RUNNING or really running than the limit, and all get their turn."""
+    running, peak = 0, 0
+
+    async def work() -> None:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        for _ in range(3):
+            await asyncio.sleep(0)
+            assert manager.count_tasks(TaskStatus.RUNNING) <= most
+        running -= 1
+
+    async with TaskManager(journal, max_concurrency=most) as manager:
+        ids = await asyncio.gather(*(manager.submit(work()) for _ in range(20)))
+        await asyncio.gather(*(manager.wait_for_task(task_id) for task_id in ids))
+        assert manager.count_tasks(TaskStatus.COMPLETED) == 20
+    assert peak == most
+
+
+async def test_who_came_first_starts_first(journal: Path) -> None:
+    """Tasks that wait for a slot start in order of submission."""
+    started = []
+
+    async def work(number: int) -> None:
+        started.append(number)
+        await asyncio.sleep(0)
+
+    async with TaskManager(journal, max_concurrency=1) as manager:
+        ids = [await manager.submit(work(number)) for number in range(12)]
+        await manager.wait_for_task(ids[-1])
+        times = [info.started_at for info in manager.list_tasks() if info.started_at]
+    assert started == list(range(12))
+    assert times == sorted(times)
+
+
+async def test_a_slot_comes_free_however_a_task_ends(journal: Path) -> None:
+    """Result, error, limit, cancellation before and after the first line, refusal: the next one starts."""
+
+    async def fail() -> None:
+        raise ValueError
+
+    async with TaskManager(journal, max_concurrency=1) as manager:
+        await manager.submit(asyncio.sleep(0), task_id="result")
+        await manager.submit(fail(), task_id="error")
+        await manager.submit(asyncio.Event().wait(), task_id="limit", timeout=0.01)
+        await manager.wait_for_task("limit")
+        await manager.submit(asyncio.Event().wait(), task_id="before")
+        assert await manager.cancel_task("before")
+        await manager.submit(asyncio.Event().wait(), task_id="after")
+        await asyncio.sleep(0)
+        assert await manager.cancel_task("after")
+        with pytest.raises(ValueError, match="choose another id"):
+            await manager.submit(asyncio.sleep(0), task_id="after")
+        submission = asyncio.ensure_future(manager.submit(asyncio.Event().wait(), task_id="submission"))
+        await asyncio.sleep(0)
+        submission.cancel()
+        await asyncio.wait([submission])
+        assert await manager.result(await manager.submit(asyncio.sleep(0, "next"))) == "next"
+        await until(lambda: manager.count_tasks(["pending", "running"]) == 0)
+
+
+async def test_without_a_limit_all_run(manager: TaskManager) -> None:
+    """A thousand tasks that wait for the last of them are all running."""
+    gate = asyncio.Event()
+    ids = [await manager.submit(gate.wait()) for _ in range(1000)]
+    assert manager.count_tasks(TaskStatus.RUNNING) == 1000
+    gate.set()
+    assert all([await manager.wait_for_task(task_id) for task_id in ids])
+
+
+async def test_a_task_may_submit_into_a_full_house(journal: Path) -> None:
+    """A task that holds the only slot submits another, which starts when the first has ended."""
+    async with TaskManager(journal, max_concurrency=1) as manager:
+
+        async def outer() -> str:
+            return await manager.submit(asyncio.sleep(0, "inner"))
+
+        inner = await manager.result(await manager.submit(outer()))
+        assert await manager.result(inner) == "inner"
