@@ -1,0 +1,181 @@
+"""The reads: each hot query goes by an index, the readers agree, and errors are ours."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ailf.async_tasks.journal import owners, queries, retention, statements
+from ailf.async_tasks.journal.engine import Access, async_engine, connect, sync_engine
+from ailf.async_tasks.journal.queries import AsyncReader, Query, Reader
+from ailf.async_tasks.model import TaskFilter
+from ailf.async_tasks.states import ENDED, UNFINISHED, TaskStatus
+from ailf.errors import JournalError
+from tests.async_tasks.journal.support import RUNNING, insert, opened
+from tests.conftest import until
+
+NOW = datetime.now(UTC)
+FAILED = (TaskStatus.FAILED,)
+RECENT = NOW - timedelta(hours=1)
+NOTHING = dict.fromkeys(("owner", "at", "error", "message", "status", "before", "most", "me"))
+
+
+@pytest.fixture
+def connection(journal: Path) -> Iterator[sqlite3.Connection]:
+    """A journal with one owner, as plain SQLite opens it."""
+    connection = opened(journal)
+    yield connection
+    connection.close()
+
+
+def plan(connection: sqlite3.Connection, sql: str, values: Any) -> list[str]:
+    """How SQLite would run a statement, step by step."""
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+
+
+def read(status: tuple[TaskStatus, ...] | None = None, **options: Any) -> Query:
+    """The newest ten tasks that fit."""
+    return queries.tasks_query(TaskFilter(statuses=status, **options), newest_first=True, limit=10)
+
+
+HOT: dict[str, tuple[Query, str]] = {
+    "by id": (queries.task_query("t1"), "sqlite_autoindex_tasks_1 (id=?)"),
+    "which of these ids": (queries.existing_query(["t1"]), "sqlite_autoindex_tasks_1 (id=?)"),
+    "newest of a status": (read(FAILED), "tasks_by_status (status=?)"),
+    "unfinished": (read(tuple(UNFINISHED)), "tasks_by_status (status=?)"),
+    "ended": (read(tuple(ENDED)), "tasks_by_status (status=?)"),
+    "by name": (read(name="work"), "tasks_by_name (name=?)"),
+    "by name and status": (read(FAILED, name="work"), "tasks_by_name (name=?)"),
+    "created after": (read(created_after=RECENT), "tasks_by_created_at (created_at>?)"),
+    "created before": (read(created_before=RECENT), "tasks_by_created_at (created_at<?)"),
+    "created between": (
+        read(created_after=RECENT, created_before=NOW),
+        "tasks_by_created_at (created_at>? AND created_at<?)",
+    ),
+    "created after, with a status": (read(FAILED, created_after=RECENT), "tasks_by_created_at (created_at>?)"),
+    "in order, created after": (
+        queries.tasks_query(TaskFilter(created_after=RECENT)),
+        "tasks_by_created_at (created_at>?)",
+    ),
+    "count of a status": (queries.count_query(TaskFilter(statuses=FAILED)), "tasks_by_status (status=?)"),
+    "count since": (queries.count_query(TaskFilter(created_after=RECENT)), "tasks_by_created_at (created_at>?)"),
+    "events of a task": (queries.events_query("t1"), "task_events_by_task (task_id=?)"),
+    "events after one": (queries.events_after_query(1, None, 10), "INTEGER PRIMARY KEY (rowid>?)"),
+    "a task's events after one": (
+        queries.events_after_query(1, "t1", 10),
+        "task_events_by_task (task_id=? AND rowid>?)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_a_hot_read_goes_by_its_index(connection: sqlite3.Connection, name: str) -> None:
+    """It costs by what it finds and not by the length of the history: nothing scans a table."""
+    query, index = HOT[name]
+    steps = plan(connection, *query)
+    assert any(step.endswith(index) for step in steps), steps
+    assert not [step for step in steps if step.startswith(("SCAN tasks", "SCAN task_events", "SCAN in_time"))]
+
+
+def test_the_newest_come_in_the_order_of_the_table(connection: sqlite3.Connection) -> None:
+    """A page of the newest, of one status or of one name, reads as many rows as it has, and sorts none."""
+    for query in (read(), read(FAILED), read(name="work"), read(created_after=RECENT)):
+        assert not [step for step in plan(connection, *query) if "TEMP B-TREE" in step]
+
+
+@pytest.mark.parametrize(
+    ("sql", "index"),
+    [
+        (owners._FAIL_TASKS, "tasks_by_owner (owner_id=?)"),
+        (owners._FAIL_EVENTS, "tasks_by_owner (owner_id=?)"),
+        (retention._DELETE_TASKS, "tasks_by_completed_at (status=? AND completed_at>? AND completed_at<?)"),
+        (retention._DELETE_OWNERS, "tasks_by_owner (owner_id=?)"),
+        ("SELECT * FROM failed_tasks", "tasks_by_completed_at (status=? AND completed_at>?)"),
+        ("SELECT * FROM active_tasks", "tasks_by_status (status=?)"),
+    ],
+)
+def test_recovery_retention_and_views_go_by_an_index(connection: sqlite3.Connection, sql: str, index: str) -> None:
+    """What runs with every clean-up, or is typed into a shell, does not read the whole history either."""
+    steps = plan(connection, sql, NOTHING)
+    assert any(step.endswith(index) for step in steps), steps
+    assert not [step for step in steps if step.startswith("SCAN task")]
+
+
+@pytest.mark.parametrize("write", [statements.START_TASK, statements.PROGRESS_TASK, statements.END_TASK])
+def test_a_write_finds_its_tasks_by_their_ids(connection: sqlite3.Connection, write: statements.Write) -> None:
+    """One row or a whole batch as JSON: each task is looked up, and never looked for."""
+    for sql in (write._each, write._rows):
+        steps = plan(connection, sql, ["[]"] if sql is write._rows else [None] * sql.count("?"))
+        assert any("SEARCH tasks USING INDEX sqlite_autoindex_tasks_1 (id=?)" in step for step in steps), steps
+
+
+def test_the_stretch_of_time_is_half_open_and_in_order_of_submission(connection: sqlite3.Connection) -> None:
+    """From the first moment on, up to and without the last; a clock that stepped back changes no order."""
+    for task_id, second in (("a", 3), ("b", 1), ("c", 2), ("d", 4)):
+        at = f"2026-11-24T03:00:0{second}.000000Z"
+        insert(connection, "tasks", RUNNING | {"id": task_id, "created_at": at, "started_at": at})
+    begin, end = (datetime(2026, 11, 24, 3, 0, second, tzinfo=UTC) for second in (1, 4))
+
+    def found(**options: Any) -> list[str]:
+        chosen = TaskFilter(created_after=begin, created_before=end)
+        return [row[0] for row in connection.execute(*queries.tasks_query(chosen, **options))]
+
+    assert found() == ["a", "b", "c"]
+    assert found(newest_first=True) == ["c", "b", "a"]
+    assert found(newest_first=True, limit=1, offset=1) == ["b"]
+    [(count,)] = connection.execute(*queries.count_query(TaskFilter(created_after=begin, created_before=end)))
+    assert count == 3
+
+
+async def test_both_readers_read_the_same(connection: sqlite3.Connection, journal: Path) -> None:
+    """The blocking and the awaitable one run the same text and give the same rows."""
+    insert(connection, "tasks", RUNNING)
+    reader, areader = Reader(sync_engine(journal, Access.READ), journal), AsyncReader(async_engine(journal), journal)
+    rows = reader.rows(queries.task_query("t1"))
+    assert rows[0][0] == "t1"
+    assert await areader.rows(queries.task_query("t1")) == rows
+    reader.close()
+    await areader.close()
+
+
+async def test_a_read_that_fails_is_an_error_of_ours(connection: sqlite3.Connection, journal: Path) -> None:
+    """Whichever reader: the file is named, and what is wrong with it."""
+    connection.execute("DROP VIEW task_timeline")
+    query = Query("SELECT * FROM task_timeline", ())
+    with Reader(sync_engine(journal, Access.READ), journal) as reader, pytest.raises(JournalError) as caught:
+        reader.rows(query)
+    assert f"The journal {journal} cannot be read: no such table: task_timeline" in str(caught.value)
+    areader = AsyncReader(async_engine(journal), journal)
+    with pytest.raises(JournalError, match="cannot be read"):
+        await areader.rows(query)
+    await areader.close()
+
+
+async def test_a_cancelled_read_leaves_no_thread(connection: sqlite3.Connection, journal: Path) -> None:
+    """Its connection, which has a thread of its own, is closed when the reader is."""
+    before = threading.active_count()
+    areader = AsyncReader(async_engine(journal), journal)
+    reads = [asyncio.ensure_future(areader.rows(queries.task_query("t1"))) for _ in range(5)]
+    await asyncio.sleep(0)
+    for one in reads:
+        one.cancel()
+    assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*reads, return_exceptions=True))
+    await areader.close()
+    await until(lambda: threading.active_count() == before)
+
+
+def test_a_reader_sees_one_moment_while_others_write(connection: sqlite3.Connection, journal: Path) -> None:
+    """A reader never waits for a writer: what is not committed is not there."""
+    writer = connect(journal, Access.WRITE)
+    writer.execute("BEGIN IMMEDIATE")
+    insert(writer, "tasks", RUNNING)
+    with Reader(sync_engine(journal, Access.READ), journal) as reader:
+        assert reader.rows(queries.task_query("t1")) == []
+        writer.execute("COMMIT")
+        assert len(reader.rows(queries.task_query("t1"))) == 1
+    writer.close()
