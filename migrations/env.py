@@ -18,7 +18,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 
 from ailf.async_tasks.journal import engine as journal_engine
-from ailf.async_tasks.journal import migrate, paths, schema
+from ailf.async_tasks.journal import inspection, migrate, paths, schema
 from ailf.errors import AilfError
 
 CREATING_COMMANDS = {"upgrade", "stamp"}
@@ -54,7 +54,7 @@ def journal_opened() -> Iterator[Engine]:
         if new:
             journal_engine.create_file(path)
         else:
-            journal_engine.assert_is_journal(path)
+            inspection.assert_is_journal(path)
             migrate.revision_of(path)
         with migrate.migration_lock(path):
             yield journal_engine.sync_engine(path, journal_engine.Access.WRITE)

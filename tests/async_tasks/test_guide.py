@@ -1,13 +1,14 @@
 """The user's guide, section by section: what it says one can do can be done."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ailf.async_tasks import TaskInfo, TaskManager, TaskStatus
+from ailf.async_tasks.journal.clock import Reading, read_clocks
 from tests.conftest import until
 
 
@@ -193,14 +194,13 @@ async def test_cleanup(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         await manager.cancel_task(cancelled)
         assert await manager.cleanup() == 0
 
-        class Later(datetime):
-            """A clock that is an hour and a minute ahead."""
+        later = timedelta(minutes=61)
 
-            @classmethod
-            def now(cls, tz: Any = None) -> Any:
-                return datetime.now(UTC) + timedelta(minutes=61)
+        def an_hour_later() -> Reading:
+            now = read_clocks()
+            return Reading(now.wall + later, now.steady + later)
 
-        monkeypatch.setattr("ailf.async_tasks.journal.datetime", Later)
+        monkeypatch.setattr("ailf.async_tasks.journal.read_clocks", an_hour_later)
         assert await manager.cleanup() == 3
         assert [info.id for info in manager.list_tasks()] == [running]
 

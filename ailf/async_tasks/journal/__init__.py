@@ -22,12 +22,12 @@ from ailf.async_tasks.journal.clock import Ages, read_clocks
 from ailf.async_tasks.journal.engine import (
     Access,
     Durability,
-    assert_is_journal,
     async_engine,
     connect,
     sync_engine,
     translated,
 )
+from ailf.async_tasks.journal.inspection import assert_is_journal
 from ailf.async_tasks.journal.migrate import HEAD, MigrateMode, ensure_current, revision_of
 from ailf.async_tasks.journal.queries import AsyncReader, Reader
 from ailf.async_tasks.journal.retention import Retention

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
 from ailf.async_tasks.journal.schema import APPLICATION_ID
-from ailf.errors import JournalError, NotAJournalError
+from ailf.errors import JournalError
 
 MINIMUM_SQLITE = (3, 37, 0)
 """The first release with STRICT tables (https://sqlite.org/stricttables.html)."""
@@ -25,9 +25,6 @@ BUSY_TIMEOUT_SECONDS = 30
 
 JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 """To which size a checkpoint cuts a -wal file back that one long transaction made larger."""
-
-SMALL_JOURNAL_BYTES = 4 * 1024 * 1024
-"""Up to which size a journal is checked as a whole at each start, which takes some milliseconds."""
 
 PRIVATE_FILE = 0o600
 """Readable by its user alone; SQLite gives its companions -wal and -shm the same mode."""
@@ -220,87 +217,6 @@ def create_file(path: Path) -> None:
             _assert_wal(path, connection.execute("PRAGMA journal_mode=WAL").fetchone())
         finally:
             connection.close()
-
-
-def companions(path: Path) -> tuple[Path, Path]:
-    """The write-ahead log and its index, which SQLite keeps beside a file in use."""
-    return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
-
-
-def look_at(path: Path, *, is_ours: bool = True) -> sqlite3.Connection:
-    """A connection for a look at a file that may not be ours to use: nothing is changed or left beside it.
-
-    A file without a write-ahead log is whole in itself, and read as "immutable", which keeps SQLite
-    from making one. Where there is one, somebody may be writing, or have died: then only SQLite gives a
-    whole picture, by the log and with its locks.
-
-    Args:
-        path: the file.
-        is_ours: whether it is known to be a journal, so that the log's index may be made anew beside it.
-    """
-    log, index = companions(path)
-    immutable = not (log.exists() and (is_ours or index.exists()))
-    connection = sqlite3.connect(uri(path, Access.READ, immutable=immutable), uri=True, isolation_level=None)
-    for statement in pragmas(Access.READ, Durability.PROCESS):
-        connection.execute(statement)
-    return connection
-
-
-def assert_is_journal(path: Path) -> None:
-    """Refuse a file that is not a journal, without changing it or leaving anything beside it.
-
-    Raises:
-        NotAJournalError: the file is another program's database, or no database.
-        JournalError: the file cannot be read.
-    """
-    if not path.is_file():
-        kind = "a folder; name a file in it" if path.is_dir() else "no plain file; name another path"
-        raise NotAJournalError(f"The journal {path} cannot be opened: this is {kind}.")
-    try:
-        with translated(path, "opened"), closing(look_at(path, is_ours=False)) as connection:
-            [(application_id,)] = connection.execute("PRAGMA application_id")
-            [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
-    except JournalError as error:
-        if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_NOTADB":
-            raise NotAJournalError(
-                f"{path} is no SQLite database: it was left as it was; name another path for the journal."
-            ) from error
-        raise
-    if application_id != APPLICATION_ID:
-        raise NotAJournalError(
-            f"{path} is a SQLite database of another program ({tables} tables, application_id {application_id}): "
-            "it was left as it was; name another path for the journal."
-        )
-
-
-def assert_is_sound(path: Path) -> None:
-    """Refuse a damaged journal, without changing it.
-
-    A small one is checked as a whole. Of a large one, whose check would take long at each start, the
-    ends of each table and index are read; ``PRAGMA integrity_check`` in the sqlite3 shell reads it all.
-
-    Args:
-        path: the journal.
-
-    Raises:
-        JournalError: it is damaged, or cannot be read.
-    """
-    with translated(path, "opened"), closing(look_at(path)) as connection:
-        [(pages,), (size,)] = (connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
-        if pages * size <= SMALL_JOURNAL_BYTES:
-            [(found,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
-            if found != "ok":
-                raise JournalError(
-                    f"The journal {path} cannot be opened: {' '.join(found.split())}; {ADVICE['SQLITE_CORRUPT']}."
-                )
-            return
-        columns = connection.execute(
-            "SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns "
-            "WHERE tables.type = 'table' AND columns.cid = 0"
-        ).fetchall()
-        for table, column in columns:
-            for end in ("min(rowid)", "max(rowid)", f'min("{column}")', f'max("{column}")'):
-                connection.execute(f'SELECT {end} FROM "{table}"').fetchall()  # noqa: S608 - names from the schema
 
 
 def assert_sqlite_version() -> None:

@@ -6,7 +6,7 @@ A journal at the newest revision is recognised without importing Alembic.
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -18,15 +18,13 @@ from ailf.async_tasks.journal.engine import (
     PRIVATE_FILE,
     PRIVATE_FOLDER,
     Access,
-    assert_is_journal,
-    assert_is_sound,
     assert_sqlite_version,
     connect,
     create_file,
     journal_error,
-    look_at,
     translated,
 )
+from ailf.async_tasks.journal.inspection import ask, assert_is_journal, assert_is_sound
 from ailf.async_tasks.journal.paths import owners_folder
 from ailf.errors import JournalVersionError
 
@@ -121,16 +119,20 @@ def revision_of(path: Path) -> str | None:
         JournalVersionError: a newer release made the journal.
         JournalError: it cannot be read.
     """
-    with translated(path, "read"), closing(look_at(path)) as connection:
-        found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
-        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if found[0] else []
-    revision = rows[0][0] if rows else None
+    with translated(path, "read"):
+        revision = ask(path, _revision)
     if revision not in KNOWN:
         raise JournalVersionError(
             f"The journal {path} is at revision {revision}, which a newer release of ailf made (this one knows up to "
             f"{HEAD}): it was left as it was; install the newer release, or name another path."
         )
     return revision
+
+
+def _revision(connection: sqlite3.Connection) -> str | None:
+    [(found,)] = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").fetchall()
+    rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if found else []
+    return rows[0][0] if rows else None
 
 
 def back_up(path: Path, revision: str) -> Path:

@@ -3,47 +3,31 @@
 import os
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from ailf.async_tasks import TaskManager
-from ailf.async_tasks.journal import engine
 from ailf.async_tasks.journal.engine import (
     ADVICE,
     Access,
     Durability,
-    assert_is_journal,
     assert_sqlite_version,
     async_engine,
-    companions,
     connect,
     create_file,
     journal_error,
     json_is_innocuous,
-    look_at,
     sync_engine,
     translated,
 )
+from ailf.async_tasks.journal.inspection import companions
 from ailf.async_tasks.journal.migrate import ensure_current
 from ailf.async_tasks.journal.queries import Query, Reader
-from ailf.errors import JournalError, NotAJournalError
+from ailf.errors import JournalError
 
 COMMON = {"busy_timeout": 30_000, "cell_size_check": 1, "mmap_size": 0}
-GROWING = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
-connection.execute("CREATE TABLE growing (filler)")
-print("ready", flush=True)
-while not sys.stdin.closed and connection.execute("PRAGMA page_count").fetchone()[0] < 12_000:
-    connection.execute("BEGIN")
-    connection.executemany("INSERT INTO growing VALUES (randomblob(?))", [(3000,)] * 500)
-    connection.execute("COMMIT")
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-"""
 
 
 def settings(connection: sqlite3.Connection, names: set[str]) -> dict[str, object]:
@@ -88,17 +72,6 @@ async def test_an_awaitable_connection_has_the_pragmas_of_a_reading_one(journal:
         found = {name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in wanted}
     await engine.dispose()
     assert found == wanted
-
-
-def test_a_new_file_is_private_marked_and_able_to_shrink(journal: Path) -> None:
-    """The header says whose it is; the file and its companions are readable by the user alone."""
-    create_file(journal)
-    connection = connect(journal, Access.WRITE)
-    connection.execute("CREATE TABLE filler (value)")
-    assert settings(connection, {"application_id", "auto_vacuum"}) == {"application_id": 0x61696C66, "auto_vacuum": 2}
-    for file in (journal, *companions(journal)):
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    connection.close()
 
 
 def test_creating_leaves_a_file_that_is_there_alone(journal: Path) -> None:
@@ -155,45 +128,6 @@ def test_reads_from_many_threads_disturb_none(journal: Path) -> None:
     assert found == [4] * 1000
 
 
-def test_a_journal_that_grows_is_recognised_all_the_while(journal: Path) -> None:
-    """A checkpoint that another process is in the middle of is not taken for damage."""
-    ensure_current(journal)
-    arguments = [sys.executable, "-c", GROWING, str(journal)]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"ready\n"
-        looks = 0
-        while writer.poll() is None:
-            assert_is_journal(journal)
-            looks += 1
-    assert writer.returncode == 0
-    assert looks > 0
-
-
-def test_a_look_sees_what_is_in_the_log_alone(journal: Path) -> None:
-    """What another connection has committed counts, though no checkpoint has brought it into the file."""
-    create_file(journal)
-    writer = connect(journal, Access.WRITE)
-    writer.execute("CREATE TABLE fresh (value)")
-    look = look_at(journal)
-    assert look.execute("SELECT name FROM sqlite_master").fetchall() == [("fresh",)]
-    look.close()
-    writer.close()
-
-
-def test_a_database_of_another_program_in_use_is_refused(journal: Path) -> None:
-    """Its log and index, which its own program keeps, are as they were."""
-    theirs = sqlite3.connect(journal, isolation_level=None)
-    theirs.execute("PRAGMA journal_mode=WAL")
-    theirs.execute("CREATE TABLE albums (title)")
-    log, _ = companions(journal)
-    before = journal.read_bytes(), log.read_bytes(), sorted(journal.parent.iterdir())
-    with pytest.raises(NotAJournalError, match=r"another program \(1 tables, application_id 0\)"):
-        assert_is_journal(journal)
-    assert (journal.read_bytes(), log.read_bytes(), sorted(journal.parent.iterdir())) == before
-    theirs.close()
-
-
 @pytest.mark.parametrize("name", sorted(ADVICE))
 def test_an_error_says_which_file_what_happened_and_what_to_do(name: str) -> None:
     """Extended codes get the advice of their primary one."""
@@ -240,45 +174,12 @@ def test_an_old_sqlite_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         assert_sqlite_version()
 
 
-def damaged(path: Path, *, pages: int) -> bytes:
-    """Make a journal of some size, spoil a page in its middle, and return the file."""
-    ensure_current(path)
-    connection = engine.connect(path, engine.Access.WRITE)
-    connection.execute("INSERT INTO owners VALUES ('o', 1, 'h', 'b', 't', NULL)")
-    connection.executemany(
-        "INSERT INTO tasks (id, name, status, created_at, owner_id) VALUES (?, 'n', 'pending', 't', 'o')",
-        ((f"{number:050}",) for number in range(pages * 10)),
-    )
+def test_a_new_file_is_private_marked_and_able_to_shrink(journal: Path) -> None:
+    """The header says whose it is; the file and its companions are readable by the user alone."""
+    create_file(journal)
+    connection = connect(journal, Access.WRITE)
+    connection.execute("CREATE TABLE filler (value)")
+    assert settings(connection, {"application_id", "auto_vacuum"}) == {"application_id": 0x61696C66, "auto_vacuum": 2}
+    for file in (journal, *companions(journal)):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
     connection.close()
-    content = bytearray(path.read_bytes())
-    middle = len(content) // 8192 * 4096
-    content[middle : middle + 4096] = b"\xff" * 4096
-    path.write_bytes(content)
-    return bytes(content)
-
-
-def test_a_damaged_journal_is_refused_untouched(journal: Path) -> None:
-    """A page that makes no sense keeps the journal from opening, with its path and what to do."""
-    content = damaged(journal, pages=20)
-    with pytest.raises(JournalError, match=r"tasks\.db.*restore a backup"):
-        ensure_current(journal)
-    assert journal.read_bytes() == content
-    assert not companions_of(journal)
-
-
-def test_a_large_journal_is_looked_at_by_its_ends(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond a size the check at the start reads only the ends: damage there is found, and elsewhere waits."""
-    monkeypatch.setattr(engine, "SMALL_JOURNAL_BYTES", 0)
-    ensure_current(journal)
-    engine.assert_is_sound(journal)
-    content = bytearray(journal.read_bytes())
-    content[4096:] = b"\xff" * (len(content) - 4096)
-    journal.write_bytes(content)
-    with pytest.raises(JournalError, match="restore a backup"):
-        engine.assert_is_sound(journal)
-    assert journal.read_bytes() == content
-
-
-def companions_of(path: Path) -> list[Path]:
-    """SQLite's companions of a file that are there."""
-    return [companion for companion in engine.companions(path) if companion.exists()]

@@ -1,0 +1,129 @@
+"""Looking at a file before it is used: is it a journal, and is it whole?"""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+from ailf.async_tasks.journal.engine import ADVICE, Access, Durability, pragmas, translated, uri
+from ailf.async_tasks.journal.schema import APPLICATION_ID
+from ailf.errors import JournalError, NotAJournalError
+
+T = TypeVar("T")
+
+SMALL_JOURNAL_BYTES = 4 * 1024 * 1024
+"""Up to which size a journal is checked as a whole at each start, which takes some milliseconds."""
+
+
+def companions(path: Path) -> tuple[Path, Path]:
+    """The write-ahead log and its index, which SQLite keeps beside a file in use."""
+    return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
+
+
+def ask(path: Path, question: Callable[[sqlite3.Connection], T], *, is_ours: bool = True) -> T:
+    """Put a question to a file that may not be ours to use: nothing is changed or left beside it.
+
+    A file without a write-ahead log is whole in itself, and read as "immutable", which keeps SQLite
+    from making a log. Where there is one, somebody may be writing, or have died: then only SQLite gives
+    a whole picture, by the log and with its locks.
+
+    Args:
+        path: the file.
+        question: called with a connection that only reads.
+        is_ours: whether it is known to be a journal, so that the log's index may be made anew beside it.
+
+    Returns:
+        The answer.
+
+    Raises:
+        sqlite3.Error: the file cannot be read.
+    """
+    log, index = companions(path)
+
+    def is_whole() -> bool:
+        return not (log.exists() and (is_ours or index.exists()))
+
+    before = path.stat()
+    if is_whole():
+        try:
+            return _ask(path, question, immutable=True)
+        except (sqlite3.DatabaseError, JournalError):
+            after = path.stat()
+            written = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
+            if is_whole() and not written:
+                raise
+            # Somebody wrote to it meanwhile, and what was read was a bit of each.
+    return _ask(path, question, immutable=False)
+
+
+def _ask(path: Path, question: Callable[[sqlite3.Connection], T], *, immutable: bool) -> T:
+    with closing(sqlite3.connect(uri(path, Access.READ, immutable=immutable), uri=True, isolation_level=None)) as look:
+        for statement in pragmas(Access.READ, Durability.PROCESS):
+            look.execute(statement)
+        return question(look)
+
+
+def assert_is_journal(path: Path) -> None:
+    """Refuse a file that is not a journal, without changing it or leaving anything beside it.
+
+    Raises:
+        NotAJournalError: the file is another program's database, or no database.
+        JournalError: the file cannot be read.
+    """
+    if not path.is_file():
+        kind = "a folder; name a file in it" if path.is_dir() else "no plain file; name another path"
+        raise NotAJournalError(f"The journal {path} cannot be opened: this is {kind}.")
+    try:
+        with translated(path, "opened"):
+            application_id, tables = ask(path, _identity, is_ours=False)
+    except JournalError as error:
+        if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_NOTADB":
+            raise NotAJournalError(
+                f"{path} is no SQLite database: it was left as it was; name another path for the journal."
+            ) from error
+        raise
+    if application_id != APPLICATION_ID:
+        raise NotAJournalError(
+            f"{path} is a SQLite database of another program ({tables} tables, application_id {application_id}): "
+            "it was left as it was; name another path for the journal."
+        )
+
+
+def assert_is_sound(path: Path) -> None:
+    """Refuse a damaged journal, without changing it.
+
+    A small one is checked as a whole. Of a large one, whose check would take long at each start, the
+    ends of each table and index are read; ``PRAGMA integrity_check`` in the sqlite3 shell reads it all.
+
+    Args:
+        path: the journal.
+
+    Raises:
+        JournalError: it is damaged, or cannot be read.
+    """
+    with translated(path, "opened"):
+        trouble = ask(path, _damage)
+    if trouble is not None:
+        raise JournalError(f"The journal {path} cannot be opened: {trouble}; {ADVICE['SQLITE_CORRUPT']}.")
+
+
+def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
+    [(application_id,)] = connection.execute("PRAGMA application_id")
+    [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
+    return application_id, tables
+
+
+def _damage(connection: sqlite3.Connection) -> str | None:
+    [(pages,), (size,)] = (connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
+    if pages * size <= SMALL_JOURNAL_BYTES:
+        [(found,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
+        return None if found == "ok" else " ".join(found.split())
+    columns = connection.execute(
+        "SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns "
+        "WHERE tables.type = 'table' AND columns.cid = 0"
+    ).fetchall()
+    for table, column in columns:
+        for end in ("min(rowid)", "max(rowid)", f'min("{column}")', f'max("{column}")'):
+            connection.execute(f'SELECT {end} FROM "{table}"').fetchall()  # noqa: S608 - names from the schema
+    return None
