@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -121,12 +121,6 @@ def test_nothing_free_is_nothing_to_do(connection: sqlite3.Connection) -> None:
     before = connection.total_changes
     assert shrink_step(connection) is False
     assert connection.total_changes == before
-
-
-def test_an_age_beyond_the_calendar_has_no_deadline() -> None:
-    """What is to be kept for more years than there were is kept."""
-    assert retention.deadline(END, timedelta(days=1)) == datetime(2026, 11, 23, 3, 0, 2, tzinfo=UTC)
-    assert retention.deadline(END, timedelta.max) is None
 
 
 async def test_each_end_state_is_kept_as_long_as_it_says(journal: Path) -> None:
