@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from numbers import Real
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from ailf.errors import InvalidArgumentError, InvalidTypeError
 
 MAX_ID_CHARACTERS = 255
 
-Choice = TypeVar("Choice", bound=str)
+Choice = TypeVar("Choice", bound=StrEnum)
 Seconds = float | timedelta
 StatusArgument = TaskStatus | str | Iterable[TaskStatus | str] | None
 RetentionArgument = Seconds | None | Mapping[TaskStatus | str, Seconds | None]
@@ -245,11 +246,11 @@ def one_of(enum: type[Choice], value: object, what: str) -> Choice:
     Raises:
         InvalidArgumentError: there is no such member.
     """
-    try:
-        return enum(value)
-    except ValueError:
-        words = ", ".join(repr(str(member)) for member in enum)  # type: ignore[attr-defined]
-        raise InvalidArgumentError(f"{what} is {_shown(value)}; give one of {words}.") from None
+    members = list(enum)
+    if not isinstance(value, str) or value not in members:
+        words = ", ".join(repr(str(member)) for member in members)
+        raise InvalidArgumentError(f"{what} is {_shown(value)}; give one of {words}.")
+    return enum(value)
 
 
 def _shown(value: object) -> str:
