@@ -1,7 +1,9 @@
 """``list_tasks``, ``count_tasks`` and their conditions, over the whole history."""
 
 import asyncio
+import gc
 import sqlite3
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -327,3 +329,18 @@ async def test_an_id_is_text(manager: TaskManager) -> None:
     for acall in (manager.aget_task_info, manager.cancel_task, manager.wait_for_task, manager.result):
         with pytest.raises(InvalidTypeError):
             await acall(bad)
+
+
+async def test_a_cancelled_read_leaves_nothing_behind(manager: TaskManager) -> None:
+    """An awaitable read may be cancelled at any moment: its connection is closed and its thread ends."""
+    await submit(manager)
+    before = set(threading.enumerate())
+    for turns in range(30):
+        reading = asyncio.ensure_future(manager.alist_tasks())
+        for _ in range(turns):
+            await asyncio.sleep(0.0001 * (turns % 3))
+        reading.cancel()
+        await asyncio.wait([reading])
+    await until(lambda: set(threading.enumerate()) <= before)
+    gc.collect()
+    assert len(await manager.alist_tasks()) == 1
