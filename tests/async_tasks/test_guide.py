@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from ailf.async_tasks import TaskInfo, TaskManager, TaskStatus
-from ailf.async_tasks.journal.clock import Reading, read_clocks
 from tests.conftest import until
 
 
@@ -184,25 +183,34 @@ async def test_errors(manager: TaskManager) -> None:
     assert await manager.wait_for_task(good) == 0.5
 
 
-async def test_cleanup(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of itself the manager deletes what ended over an hour ago, in whichever state, and nothing else."""
-    async with TaskManager(journal) as manager:
-        old = [await manager.submit(asyncio.sleep(0)) for _ in range(2)]
-        await manager.wait_for_task(old[1])
-        running = await manager.submit(asyncio.Event().wait())
-        cancelled = await manager.submit(asyncio.Event().wait())
+async def test_cleanup(manager: TaskManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The manager deletes what ended over an hour ago, in whichever state, and nothing else."""
+
+    class Earlier(datetime):
+        """A clock that is some minutes behind."""
+
+        minutes = 0
+
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.now(UTC) - timedelta(minutes=cls.minutes)
+
+    async def explode() -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("ailf.async_tasks.live.datetime", Earlier)
+    kept = []
+    for minutes in (61, 50, 0):
+        Earlier.minutes = minutes
+        ended = [await manager.submit(asyncio.sleep(0)), await manager.submit(explode())]
+        running = await manager.submit(asyncio.sleep(3600))
+        cancelled = await manager.submit(asyncio.sleep(3600))
         await manager.cancel_task(cancelled)
-        assert await manager.cleanup() == 0
-
-        later = timedelta(minutes=61)
-
-        def an_hour_later() -> Reading:
-            now = read_clocks()
-            return Reading(now.wall + later, now.steady + later)
-
-        monkeypatch.setattr("ailf.async_tasks.journal.read_clocks", an_hour_later)
-        assert await manager.cleanup() == 3
-        assert [info.id for info in manager.list_tasks()] == [running]
+        for task_id in ended:
+            await manager.wait_for_task(task_id)
+        kept += [running] if minutes > 60 else [*ended, running, cancelled]
+    await manager.cleanup()
+    assert [info.id for info in manager.list_tasks()] == kept
 
 
 async def test_cleanup_goes_on_by_itself(journal: Path) -> None:
