@@ -1,7 +1,7 @@
 """The user's guide, section by section: what it says one can do can be done."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
