@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ailf.async_tasks.states import EventKind, Reason, ResultFormat, TaskStatus
 
@@ -87,8 +87,10 @@ class Health:
     """Why the last write failed; None where it succeeded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+# Outcomes and changes are made for every task, and tuples are made in a fraction of a dataclass's time.
+
+
+class Outcome(NamedTuple):
     """How a coroutine ended, before it is written anywhere."""
 
     status: TaskStatus
@@ -101,8 +103,7 @@ class Outcome:
     """A KeyboardInterrupt or SystemExit, which is raised again once the outcome is written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(NamedTuple):
     """A task was accepted."""
 
     task_id: str
@@ -113,16 +114,14 @@ class Submitted:
     """The metadata as JSON text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """A task is about to run."""
 
     task_id: str
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Progressed:
+class Progressed(NamedTuple):
     """A task reported progress, with the message that is in force now."""
 
     task_id: str
@@ -131,8 +130,7 @@ class Progressed:
     message: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A task ended, coming from the state ``expected``."""
 
     task_id: str

@@ -41,7 +41,7 @@ class Job:
             InvalidArgumentError: it is a coroutine that was awaited or submitted already, or runs elsewhere.
         """
         self._work = work
-        self._is_awaitable = inspect.isawaitable(work)
+        self._is_awaitable = isinstance(work, CoroutineType) or inspect.isawaitable(work)
         if isinstance(work, CoroutineType):
             if inspect.getcoroutinestate(work) != inspect.CORO_CREATED or work in _taken:
                 raise InvalidArgumentError(

@@ -26,6 +26,9 @@ BUSY_TIMEOUT_SECONDS = 30
 JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 """To which size a checkpoint cuts a -wal file back that one long transaction made larger."""
 
+AUTOMATIC_CHECKPOINT_PAGES = 10_000
+"""At which length of the log a commit brings it into the file, if the writer has not done so before."""
+
 PRIVATE_FILE = 0o600
 """Readable by its user alone; SQLite gives its companions -wal and -shm the same mode."""
 
@@ -123,6 +126,7 @@ def pragmas(access: Access, durability: Durability) -> list[str]:
         f"PRAGMA synchronous={SYNCHRONOUS[durability]}",
         "PRAGMA foreign_keys=ON",
         f"PRAGMA journal_size_limit={JOURNAL_SIZE_LIMIT_BYTES}",
+        f"PRAGMA wal_autocheckpoint={AUTOMATIC_CHECKPOINT_PAGES}",
     ]
 
 

@@ -4,9 +4,8 @@ import json
 import re
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ailf.async_tasks.model import TaskEvent, TaskInfo
 from ailf.async_tasks.states import EventKind, Reason, ResultFormat, TaskStatus
@@ -48,8 +47,7 @@ def storable(text: str) -> str:
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedResult:
+class EncodedResult(NamedTuple):
     """A result as the journal holds it."""
 
     text: str

@@ -31,6 +31,9 @@ LAST_RETRY_SECONDS = 2.0
 CLOSING_PATIENCE_SECONDS = 10.0
 """How long a closing writer goes on trying to write what it still has."""
 
+COMMITS_A_CHECKPOINT = 300
+"""After how many commits the log is brought into the file: of about ten pages each, some 12 MB of log."""
+
 ROW_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 """The driver's errors that say that one record is wrong, and not the journal."""
 
@@ -58,6 +61,7 @@ class Writer:
         # Set by the thread alone:
         self._trouble: JournalError | None = None
         self._retry_seconds = FIRST_RETRY_SECONDS
+        self._commits = 0
         # A daemon, so that a program that forgets to stop can exit.
         self._thread = threading.Thread(target=self._run, name=f"ailf journal {path.name}", daemon=True)
 
@@ -136,6 +140,7 @@ class Writer:
                 self._write(records)
             for piece in work:
                 piece()
+            self._check_point_if_due()
 
     def _write(self, records: list[Record]) -> None:
         try:
@@ -148,6 +153,17 @@ class Writer:
                 self._write_one_by_one(records)
         else:
             self._settle(records)
+
+    def _check_point_if_due(self) -> None:
+        """Bring the write-ahead log into the file now and then, when whoever waited for a commit has been told.
+
+        SQLite would do it within a commit, whose caller would wait for it.
+        """
+        self._commits += 1
+        if self._commits >= COMMITS_A_CHECKPOINT:
+            self._commits = 0
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _commit_together(self, records: list[Record]) -> None:
         batch = Batch(self._owner_id)
