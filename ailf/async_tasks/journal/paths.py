@@ -33,5 +33,9 @@ def journal_path(given: object = None) -> Path:
 
 
 def owners_folder(path: Path) -> Path:
-    """The folder of the lock files that say which managers of a journal are alive."""
-    return path.with_name(f"{path.name}.owners")
+    """The folder of the lock files that say which managers of a journal are alive.
+
+    It is beside the file itself, as SQLite's log is, whatever links lead to it: all must find the same locks.
+    """
+    file = path.resolve()
+    return file.with_name(f"{file.name}.owners")
