@@ -183,6 +183,21 @@ async def test_a_removed_lock_file_does_not_kill_a_living_process(journal: Path)
             assert told(manager, "living") == DIED
 
 
+async def test_a_link_leads_to_the_same_locks(journal: Path) -> None:
+    """Whatever name a process has for the journal, its death is proven by the lock, and not by its pid alone."""
+    link = journal.with_name("link.db")
+    link.symlink_to(journal)
+    with worker(journal, "dead") as dead:
+        async with TaskManager(link) as manager:
+            await manager.cleanup()
+            assert told(manager, "dead") == ALIVE
+            assert len(list(owners_folder(journal).glob("*-*.lock"))) == 2
+            dead.kill()
+            await manager.cleanup()
+            assert told(manager, "dead") == DIED
+    assert {path.name for path in journal.parent.iterdir()} == {"link.db", "tasks.db", "tasks.db.owners"}
+
+
 def test_recoverers_that_race_end_each_task_once(journal: Path) -> None:
     """However many find the dead one at the same time, each of its tasks has one ending and one event of it."""
     with worker(journal, "dead") as dead:
