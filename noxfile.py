@@ -2,6 +2,8 @@
 
 import nox
 
+nox.options.error_on_missing_interpreters = True  # a Python that is not there has passed nothing
+
 PYTHONS = ["3.11", "3.12", "3.13"]
 
 
