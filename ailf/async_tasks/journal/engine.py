@@ -29,6 +29,9 @@ JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 AUTOMATIC_CHECKPOINT_PAGES = 10_000
 """At which length of the log a commit brings it into the file, if the writer has not done so before."""
 
+ROLLBACK_MAGIC = bytes.fromhex("d9d505f920a163d7")
+"""How a rollback journal that is still needed begins."""
+
 PRIVATE_FILE = 0o600
 """Readable by its user alone; SQLite gives its companions -wal and -shm the same mode."""
 
@@ -211,16 +214,40 @@ def create_file(path: Path) -> None:
             # (https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
         except FileExistsError:
-            if path.stat().st_size:
+            if not is_without_content(path):
                 return
-        connection = sqlite3.connect(uri(path, Access.WRITE), uri=True, timeout=BUSY_TIMEOUT_SECONDS)
+        connection = sqlite3.connect(
+            uri(path, Access.WRITE), uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None
+        )
         try:
-            # Both are written into the header of a file that has no tables yet, and only there.
+            # By now SQLite has undone a creation that was cut short, or waited for one that is under way.
+            if connection.execute("PRAGMA page_count").fetchone() != (0,):
+                return
+            # Both are written into the header of a file that has no tables yet, and only there; together,
+            # so that a file without the mark is never ours.
+            connection.execute("BEGIN")
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.execute("COMMIT")
             _assert_wal(path, connection.execute("PRAGMA journal_mode=WAL").fetchone())
         finally:
             connection.close()
+
+
+def is_without_content(path: Path) -> bool:
+    """Whether a file is empty, or will be: the one transaction that wrote to it was cut short, or goes on.
+
+    Beside it lies that transaction's rollback journal then, which says that the database had no pages
+    before (https://sqlite.org/fileformat.html#the_rollback_journal).
+    """
+    if path.stat().st_size == 0:
+        return True
+    try:
+        with path.with_name(f"{path.name}-journal").open("rb") as rollback:
+            header = rollback.read(20)
+    except OSError:
+        return False
+    return header.startswith(ROLLBACK_MAGIC) and header.endswith(bytes(4))
 
 
 def assert_sqlite_version() -> None:

@@ -21,6 +21,7 @@ from ailf.async_tasks.journal.engine import (
     assert_sqlite_version,
     connect,
     create_file,
+    is_without_content,
     journal_error,
     translated,
 )
@@ -95,7 +96,7 @@ def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
 
 def is_new(path: Path) -> bool:
     """Whether nothing is there, or a file without content, which is as good as nothing."""
-    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
+    return not path.exists() or (path.is_file() and is_without_content(path))
 
 
 @contextmanager
