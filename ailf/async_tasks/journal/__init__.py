@@ -24,6 +24,7 @@ from ailf.async_tasks.journal.engine import (
     Durability,
     async_engine,
     connect,
+    journal_error,
     sync_engine,
     translated,
 )
@@ -175,13 +176,18 @@ class Journal:
         self.reader.close()
         stopped = False
         try:
-            with translated(self.path, "closed"), closing(self._connection):
+            with closing(self._connection):
                 if not unwritten:
                     owners.unregister(self._connection, self.owner)
                     stopped = True
                     self._cut_log_back()
+        except sqlite3.Error as error:
+            log.warning(
+                "%s Nothing is lost: the next start says that this one has stopped.",
+                journal_error(error, self.path, "closed properly"),
+            )
         finally:
-            # An owner with unwritten changes leaves its lock file behind for the recovery to find.
+            # An owner that could not write leaves its lock file behind for the recovery to find.
             self._lock.release(remove=stopped)
             _open_journals.discard(self)
         return tuple(line for record in unwritten for line in _in_words(record))
