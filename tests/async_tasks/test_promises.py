@@ -41,10 +41,14 @@ def locked(journal: Path, manager: TaskManager | None = None) -> Iterator[None]:
 
 
 async def test_promise_1_write_ahead_submit(journal: Path) -> None:
-    """When ``submit`` returns, another connection sees the task, waiting for a slot or running."""
+    """``submit`` does not return before another connection can see the task, waiting for a slot or running."""
     async with TaskManager(journal, max_concurrency=1) as manager:
         for expected in ("running", "pending"):
-            task_id = await manager.submit(asyncio.Event().wait())
+            with locked(journal):
+                submission = asyncio.ensure_future(manager.submit(asyncio.Event().wait()))
+                assert await manager.alist_tasks(expected) == []
+                assert not submission.done()
+            task_id = await submission
             assert query(journal, "SELECT status FROM tasks WHERE id = ?", task_id) == [(expected,)]
 
 
