@@ -113,26 +113,33 @@ def begin_immediately(connection: Connection) -> None:
 def run() -> None:
     """Run the command on the journal, in one transaction that a failure rolls back whole."""
     with journal_opened() as engine:
-        event.listen(engine, "begin", begin_immediately)
-        options: dict[str, Any] = {
-            "target_metadata": schema.metadata,
-            "transactional_ddl": True,
-            "compare_type": compare_type,
-            "compare_server_default": True,
-            "render_as_batch": True,
-        }
-        with engine.connect() as connection:
-            # A batch migration drops and renames tables: with foreign keys on, that would delete the
-            # events of every task. No effect inside of a transaction, hence on the driver's connection.
-            driver: Any = connection.connection.driver_connection
-            driver.execute("PRAGMA foreign_keys=OFF")
-            context.configure(connection=connection, **options)
-            with context.begin_transaction():
-                context.run_migrations()
-                broken = driver.execute("PRAGMA foreign_key_check").fetchall()
-                if broken:
-                    raise CommandError(f"The migration would leave rows that point nowhere: {broken[:5]}")
-        engine.dispose()
+        try:
+            run_on(engine)
+        finally:
+            engine.dispose()
+
+
+def run_on(engine: Engine) -> None:
+    """Run the command with an engine on the journal."""
+    event.listen(engine, "begin", begin_immediately)
+    options: dict[str, Any] = {
+        "target_metadata": schema.metadata,
+        "transactional_ddl": True,
+        "compare_type": compare_type,
+        "compare_server_default": True,
+        "render_as_batch": True,
+    }
+    with engine.connect() as connection:
+        # A batch migration drops and renames tables: with foreign keys on, that would delete the
+        # events of every task. No effect inside of a transaction, hence on the driver's connection.
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA foreign_keys=OFF")
+        context.configure(connection=connection, **options)
+        with context.begin_transaction():
+            context.run_migrations()
+            broken = driver.execute("PRAGMA foreign_key_check").fetchall()
+            if broken:
+                raise CommandError(f"The migration would leave rows that point nowhere: {broken[:5]}")
 
 
 if context.is_offline_mode():
