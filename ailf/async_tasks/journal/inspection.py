@@ -102,10 +102,14 @@ def assert_is_sound(path: Path) -> None:
     Raises:
         JournalError: it is damaged, or cannot be read.
     """
+
+    def is_sound(connection: sqlite3.Connection) -> None:
+        # Raised inside of the question, so that it is put again where somebody wrote meanwhile.
+        if trouble := _damage(connection):
+            raise JournalError(f"The journal {path} cannot be opened: {trouble}; {ADVICE['SQLITE_CORRUPT']}.")
+
     with translated(path, "opened"):
-        trouble = ask(path, _damage)
-    if trouble is not None:
-        raise JournalError(f"The journal {path} cannot be opened: {trouble}; {ADVICE['SQLITE_CORRUPT']}.")
+        ask(path, is_sound)
 
 
 def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
