@@ -106,3 +106,22 @@ def test_a_large_journal_is_looked_at_by_its_ends(journal: Path, monkeypatch: py
 def companions_of(path: Path) -> list[Path]:
     """SQLite's companions of a file that are there."""
     return [companion for companion in companions(path) if companion.exists()]
+
+
+def test_what_was_written_to_meanwhile_is_looked_at_again(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that found damage while another process wrote has read a bit of each, and proves nothing."""
+    ensure_current(journal)
+    check, found = inspection._damage, []
+
+    def torn_once(connection: sqlite3.Connection) -> str | None:
+        found.append(check(connection))
+        if len(found) > 1:
+            return found[-1]
+        writer = connect(journal, Access.WRITE)
+        writer.execute("CREATE TABLE more (value)")
+        writer.close()
+        return "row 1 missing from index"
+
+    monkeypatch.setattr(inspection, "_damage", torn_once)
+    inspection.assert_is_sound(journal)
+    assert found == [None, None]

@@ -233,11 +233,16 @@ def test_many_processes_create_one_journal(journal: Path) -> None:
 import sys
 from pathlib import Path
 from ailf.async_tasks.journal.migrate import ensure_current
+print("ready", flush=True)
 sys.stdin.read()
 ensure_current(Path(sys.argv[1]))
 """
     command = [sys.executable, "-W", "error", "-c", program, str(journal)]
-    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) for _ in range(4)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
     for process in processes:
         assert process.stdin is not None
         process.stdin.close()

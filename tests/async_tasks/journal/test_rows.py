@@ -68,7 +68,7 @@ def test_what_json_can_hold_sqlite_can(value: Any) -> None:
     encoded = encode_result(value)
     assert encoded.format is ResultFormat.JSON
     connection = sqlite3.connect(":memory:")
-    [(valid, text)] = connection.execute("SELECT json_valid(?1), ?1 || ''", (encoded.text,)).fetchall()
+    [(valid, text)] = connection.execute("SELECT json_valid(?), ? || ''", (encoded.text, encoded.text)).fetchall()
     connection.close()
     assert valid
     assert text == encoded.text
@@ -143,7 +143,7 @@ def test_any_text_is_made_storable_once(text: str) -> None:
     """SQLite takes it whole, and making it storable again changes nothing."""
     stored = storable(text)
     connection = sqlite3.connect(":memory:")
-    [(back, characters)] = connection.execute("SELECT ?1, length(?1)", (stored,)).fetchall()
+    [(back, characters)] = connection.execute("SELECT ?, length(?)", (stored, stored)).fetchall()
     connection.close()
     assert (back, characters) == (stored, len(stored))
     assert storable(stored) == stored
