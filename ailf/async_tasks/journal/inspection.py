@@ -51,15 +51,24 @@ def ask(path: Path, question: Callable[[sqlite3.Connection], T], *, is_ours: boo
         except (sqlite3.DatabaseError, JournalError):
             after = path.stat()
             written = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
-            if is_whole() and not written:
+            if not log.exists() and not written:
                 raise
-            # Somebody wrote to it meanwhile, and what was read was a bit of each.
-    return _ask(path, question, immutable=False)
+            # Somebody wrote to it meanwhile, and what was read was a bit of each; or the power went while
+            # the log was brought into the file, which is good only together with the log then.
+    try:
+        return _ask(path, question)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
+            raise
+    # The power went as the file was made, and only who may write can undo what was cut short.
+    return _ask(path, question, Access.WRITE) if is_ours else _ask(path, question, immutable=True)
 
 
-def _ask(path: Path, question: Callable[[sqlite3.Connection], T], *, immutable: bool) -> T:
-    with closing(sqlite3.connect(uri(path, Access.READ, immutable=immutable), uri=True, isolation_level=None)) as look:
-        for statement in pragmas(Access.READ, Durability.PROCESS):
+def _ask(
+    path: Path, question: Callable[[sqlite3.Connection], T], access: Access = Access.READ, *, immutable: bool = False
+) -> T:
+    with closing(sqlite3.connect(uri(path, access, immutable=immutable), uri=True, isolation_level=None)) as look:
+        for statement in pragmas(access, Durability.PROCESS):
             look.execute(statement)
         return question(look)
 
