@@ -48,3 +48,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("history") / "history.db"
     make_history(path)
     return path
+
+
+@pytest.fixture
+def step(request: pytest.FixtureRequest) -> int:
+    """From one point to the next: every I/O if it is to be thorough, else some."""
+    return 1 if request.config.getoption("--thorough", default=False) else 6

@@ -13,6 +13,9 @@ from tests.faults.vfs import Io, Operation
 
 SECTOR_BYTES = 512
 
+GHOSTS = 0.5
+"""How likely it is that a deletion is lost, where the folder was not synced."""
+
 
 class Loss(StrEnum):
     """What becomes of the writes that were not synced."""
@@ -64,18 +67,28 @@ def after_the_cut(record: Iterable[Io], before: Mapping[str, bytes], loss: Loss,
         random: decides what is lost.
     """
     files = {path: _File(content) for path, content in before.items()}
+    # By path: what was deleted, while its name may be in the folder still; and whose name may not be yet.
+    ghosts: dict[str, _File] = {}
+    unsynced: set[str] = set()
     for io in record:
         if io.operation is Operation.DELETE:
             gone = files.pop(io.path, None)
-            if gone is not None and not io.offset and random.random() < 0.5:
-                # Its name may be in the folder still, until a new file has it.
-                files[io.path] = gone
+            if gone is not None and not io.offset:
+                ghosts[io.path] = gone
             continue
-        file = files.setdefault(io.path, _File())
-        if io.operation is Operation.SYNC:
-            file.sync()
-        else:
-            file.pending.append(io)
+        if io.path not in files:
+            files[io.path] = _File()
+            unsynced.add(io.path)
+            ghosts.pop(io.path, None)
+        if io.operation is not Operation.SYNC:
+            files[io.path].pending.append(io)
+            continue
+        files[io.path].sync()
+        if io.path in unsynced:
+            # SQLite syncs the folder, too, with the first sync of a file that it has made.
+            unsynced.clear()
+            ghosts.clear()
+    files |= {path: ghost for path, ghost in ghosts.items() if random.random() < GHOSTS}
     for file in files.values():
         file.lose(loss, random)
     return {path: bytes(file.content) for path, file in files.items()}

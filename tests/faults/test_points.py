@@ -62,12 +62,6 @@ def points(tmp_path: Path, history: Path) -> Callable[..., list[Point]]:
     return make
 
 
-@pytest.fixture
-def step(request: pytest.FixtureRequest) -> int:
-    """From one point to the next: every I/O if it is to be thorough, else some."""
-    return 1 if request.config.getoption("--thorough", default=False) else 6
-
-
 def operations(points: Callable[..., list[Point]], effect: Effect, *, new: bool = False) -> int:
     """How many I/Os of the whole programme such an effect can meet."""
     [(journal, fault)] = points([Fault(effect, at=FOREVER)], new=new)

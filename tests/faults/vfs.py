@@ -74,6 +74,7 @@ class Io:
     operation: Operation
     path: str
     offset: int = 0
+    """Where it was written; the new size of what was truncated; whether a deletion was synced."""
     data: bytes = b""
 
 
@@ -201,7 +202,7 @@ class Disk:
         self._strikes(Operation.DELETE)
         code: int = _DELETE(self._default.contents.delete)(ctypes.addressof(self._default.contents), name, sync_folder)
         if code == OK:
-            self._keep(Operation.DELETE, path)
+            self._keep(Operation.DELETE, path, sync_folder)
         return code
 
     def _write(self, file: int, data: int, size: int, offset: int) -> int:
