@@ -9,7 +9,7 @@ import pytest
 
 from ailf.async_tasks import TaskManager, TaskStatus, current_task
 from ailf.errors import AilfError
-from tests.async_tasks.test_list import ODD_TEXTS
+from tests.async_tasks.test_metadata import ODD_TEXTS
 from tests.conftest import until
 
 NUMBERS = [0, 1, 100, 99.99999999999999, 33.333333333333336, 1e-300, 0.1 + 0.2, 5e-324, 2.2250738585072014e-308]

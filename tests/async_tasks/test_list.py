@@ -9,32 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from ailf.async_tasks import TaskManager, TaskStatus
 from ailf.errors import InvalidArgumentError, InvalidTypeError, NotStartedError
 from tests.conftest import until
-
-ODD_TEXTS = [
-    *("", " ", "plain", "a.b", "a[0]", "$", "$.a", '"', "'", '"quoted"', "back\\slash", "\\u0022", "tab\there"),
-    *(
-        "line\nbreak",
-        "\0",
-        "nul\0inside",
-        "\x7f",
-        "\ud800",
-        "\udfff\ud800",
-        "é",
-        "e\u0301",
-        "日本",
-        "🍃",
-        "%",
-        "_",
-        "#",
-        "*",
-    ),
-]
 
 
 async def submit(manager: TaskManager, **options: Any) -> str:
@@ -177,91 +155,6 @@ async def test_conditions_are_met_together(manager: TaskManager) -> None:
     assert [info.id for info in manager.list_tasks(status="completed", **fits)] == [wanted]
     assert [info.id for info in await manager.alist_tasks(status="completed", **fits)] == [wanted]
     assert manager.count_tasks(["running", "completed"], **fits) == 1
-
-
-async def test_metadata_matches_whatever_characters_a_key_or_value_holds(manager: TaskManager) -> None:
-    """Each odd text finds its own task by key and by value, and no other one."""
-    for text in ODD_TEXTS:
-        await submit(manager, task_id=None, metadata={text: "here", "value": text})
-    for index, text in enumerate(ODD_TEXTS):
-        [by_key] = manager.list_tasks(metadata={text: "here"})
-        [by_value] = manager.list_tasks(metadata={"value": text})
-        assert by_key == by_value == manager.list_tasks(offset=index, limit=1)[0]
-        assert by_key.metadata == {text: "here", "value": text}
-
-
-async def test_metadata_values_of_every_type_match_themselves_alone(manager: TaskManager) -> None:
-    """Null, booleans, numbers, texts, lists and objects are told apart; a key that is not there is not null."""
-    values: list[Any] = [
-        *(None, True, False, 0, 1, "1", "true", "null", "", 2**53 + 1, 2**63, -(2**63) - 1, 10**30, 0.1, 5e-324),
-        *([], [1], [1, "1"], {}, {"a": {"b": [None]}}, "x" * 1_000_000),
-    ]
-    await submit(manager, metadata={"other": 1})
-    for value in values:
-        await submit(manager, metadata={"value": value})
-    for index, value in enumerate(values, start=1):
-        [found] = manager.list_tasks(metadata={"value": value})
-        assert found.id == manager.list_tasks(offset=index, limit=1)[0].id
-    assert manager.count_tasks(metadata={"value": 1.0}) == 1
-    assert manager.count_tasks(metadata={"value": {"a": {"b": [None]}, "c": 1}}) == 0
-
-
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    metadata=st.dictionaries(
-        st.text(),
-        st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-            max_leaves=6,
-        ),
-        max_size=4,
-    )
-)
-def test_any_metadata_comes_back_and_is_found(metadata: dict[str, Any]) -> None:
-    """Whatever JSON object is attached is read back equal, and matches each of its own items."""
-
-    async def check() -> None:
-        async with TaskManager(":memory:") as manager:
-            task_id = await submit(manager, metadata=metadata)
-            info = manager.get_task_info(task_id)
-            assert info is not None
-            assert info.metadata == metadata
-            for condition in ({key: value} for key, value in metadata.items()):
-                assert manager.count_tasks(metadata=condition) == 1
-            assert manager.count_tasks(metadata=metadata) == 1
-
-    asyncio.run(check())
-
-
-async def test_metadata_is_attached_as_it_was(manager: TaskManager) -> None:
-    """What the caller does to its dict afterwards, or a reader to its own, changes nothing."""
-    mine: dict[str, Any] = {"user_id": "user-1", "tags": ["a"]}
-    task_id = await submit(manager, metadata=mine)
-    mine["tags"].append("b")
-    for _ in range(2):
-        info = manager.get_task_info(task_id)
-        assert info is not None
-        assert info.metadata == {"user_id": "user-1", "tags": ["a"]}
-        info.metadata["tags"].append("c")
-
-
-@pytest.mark.parametrize(
-    "value",
-    [{1, 2}, b"x", object(), float("nan"), float("inf"), datetime.now(UTC), 1j],
-    ids=lambda value: repr(value)[:12],
-)
-async def test_metadata_is_a_json_object(manager: TaskManager, value: Any) -> None:
-    """A value that JSON does not have, however deep, is refused and leaves no row."""
-    circular: list[Any] = []
-    circular.append(circular)
-    deep: list[Any] = []
-    for _ in range(100_000):
-        deep = [deep]
-    for bad in ({"x": value}, {"x": [{"y": value}]}, {"x": circular}, {"x": deep}, {1: "x"}, {None: 1}):
-        with pytest.raises((InvalidTypeError, InvalidArgumentError), match="metadata is no JSON object"):
-            await submit(manager, metadata=bad)
-    assert manager.count_tasks() == 0
 
 
 async def test_reads_see_every_run_and_every_process(journal: Path) -> None:
