@@ -14,6 +14,9 @@ from tests.faults.scenario import ENDS
 DIED = ("failed", "process_died", None)
 END_KINDS = {"completed", "failed", "cancelled"}
 
+End = tuple[str, str | None, str | None]
+"""The state, reason and result of a task."""
+
 Said = Iterable[dict[str, Any]]
 
 
@@ -86,7 +89,7 @@ def assert_nothing_lost(journal: Path, said: Said, *, was_killed: bool) -> int:
     return compared
 
 
-def ends_in(journal: Path) -> dict[str, tuple[str, str | None, str | None]]:
+def ends_in(journal: Path) -> dict[str, End]:
     """The state, reason and result of every task, as SQL says."""
     with closing(sqlite3.connect(journal)) as connection:
         rows = connection.execute("SELECT id, status, reason, result FROM tasks").fetchall()

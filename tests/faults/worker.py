@@ -1,0 +1,94 @@
+"""A worker of the chaos: it runs tasks of every kind until it is told to stop, and says what was acknowledged."""
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from ailf.async_tasks import TaskManager, current_task
+from ailf.errors import JournalError, TaskCancelledError, TaskFailedError
+from tests.faults.children import be_quick
+from tests.faults.scenario import failing, quick, threaded
+
+AT_A_TIME = 6
+
+
+class _Worker:
+    def __init__(self, pipe: Connection, journal: Path, name: str, seed: int) -> None:
+        self._pipe = pipe
+        self._name = name
+        self._random = Random(seed)
+        self._manager = TaskManager(journal, retention=None, max_concurrency=5, cleanup_interval=0.2)
+        self._number = 0
+        self._is_told_to_stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until told to stop."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._pipe.fileno(), self._is_told_to_stop.set)
+        while True:
+            try:
+                await self._manager.start()
+                break
+            except JournalError as error:
+                self._say("not started", error=str(error))
+                await asyncio.sleep(0.02)
+        await asyncio.gather(*(self._one_after_the_other() for _ in range(AT_A_TIME)))
+        await self._manager.stop(drain=0.05)
+
+    async def _one_after_the_other(self) -> None:
+        while not self._is_told_to_stop.is_set():
+            task_id = f"{self._name}-{self._number}"
+            self._number += 1
+            kind = self._random.choice((quick, quick, threaded, failing, self._reports, self._never_ends))
+            limit = self._random.choice((None, 0.03)) if kind == self._never_ends else None
+            try:
+                await self._manager.submit(kind, task_id=task_id, timeout=limit)
+            except JournalError:
+                self._say("refused", id=task_id)
+                await asyncio.sleep(0.02)
+                continue
+            self._say("submitted", id=task_id)
+            if kind == self._never_ends and limit is None:
+                await asyncio.sleep(self._random.uniform(0, 0.03))
+                await self._manager.cancel_task(task_id)
+            else:
+                with suppress(TaskFailedError, TaskCancelledError):
+                    await self._manager.result(task_id)
+            self._say_end(task_id)
+            await asyncio.sleep(self._random.uniform(0, 0.02))
+
+    def _say_end(self, task_id: str) -> None:
+        info = self._manager.get_task_info(task_id)
+        assert info is not None, f"{task_id} is gone"
+        self._say("ended", id=task_id, status=str(info.status))
+
+    def _say(self, what: str, **more: Any) -> None:
+        self._pipe.send({"what": what, **more})
+
+    async def _reports(self) -> str:
+        for step in range(self._random.randrange(1, 8)):
+            current_task().update_progress(step * 10, f"step {step}")
+            await asyncio.sleep(self._random.uniform(0, 0.01))
+        return "reported"
+
+    async def _never_ends(self) -> None:
+        await asyncio.Event().wait()
+
+
+def work(pipe: Connection, journal: Path, name: str, seed: int) -> None:
+    """Be a worker; called in a process of its own."""
+    be_quick()
+
+    async def run() -> None:
+        await _Worker(pipe, journal, name, seed).run()
+
+    told: Callable[[dict[str, Any]], None] = pipe.send
+    try:
+        asyncio.run(run())
+    except BaseException:  # noqa: BLE001 - told to the parent
+        told({"what": "broken", "traceback": traceback.format_exc()})
