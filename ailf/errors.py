@@ -13,23 +13,55 @@
     │   ├── TaskFailedError                          the task ended FAILED
     │   ├── TaskCancelledError                       the task ended CANCELLED
     │   └── WaitTimeoutError (also a TimeoutError)   the task was still unfinished when the wait ran out
-    └── JournalError                                 the journal cannot be opened, read or written
-        ├── NotAJournalError                         the file is something else: it was left as it was
-        ├── JournalVersionError                      the journal's schema is not one that this release works with
-        ├── TaskConflictError                        the journal holds another state of the task than this process
-        └── UnwrittenChangesError                    the manager stopped with changes that it could not write
+    ├── JournalError                                 the journal cannot be opened, read or written
+    │   ├── NotAJournalError                         the file is something else: it was left as it was
+    │   ├── JournalVersionError                      the journal's schema is not one that this release works with
+    │   ├── TaskConflictError                        the journal holds another state of the task than this process
+    │   └── UnwrittenChangesError                    the manager stopped with changes that it could not write
+    ├── MissingExtraError (also an ImportError)      the packages that a part of ailf needs are not installed
+    ├── MessagingError                               Redis messaging
+    │   ├── RedisConnectionError (also a ConnectionError)  the server is not there, or turned the client away
+    │   ├── RedisNotConnectedError (also a RuntimeError)   the client was used before ``connect()``
+    │   └── RedisCommandError                        the server answered a command with an error
+    └── WorkerError                                  Celery tasks
+        ├── BrokerError (also a ConnectionError)     the broker or the result back-end cannot be reached
+        ├── RemoteTaskError                          how a Celery task that was waited for ended, or did not
+        │   ├── RemoteTaskFailedError                it raised
+        │   ├── RemoteTaskRevokedError               somebody revoked it
+        │   ├── RemoteTimeoutError (also a TimeoutError)  it was still unfinished when the wait ran out
+        │   ├── WorkerLostError                      no worker that could end it is alive
+        │   └── ResultExpiredError                   it ran, but the result back-end no longer holds how it ended
+        └── DocumentError                            a document cannot be analysed
+            ├── DocumentNotFoundError (also a LookupError)  no document has this id
+            ├── DocumentFormatError                  it is not text
+            └── DocumentTooLargeError                it is larger than the limit
 """
 
 __all__ = [
     "AilfError",
+    "BrokerError",
+    "DocumentError",
+    "DocumentFormatError",
+    "DocumentNotFoundError",
+    "DocumentTooLargeError",
     "DuplicateTaskError",
     "InvalidArgumentError",
     "InvalidTypeError",
     "JournalError",
     "JournalVersionError",
     "ManagerError",
+    "MessagingError",
+    "MissingExtraError",
     "NotAJournalError",
     "NotStartedError",
+    "RedisCommandError",
+    "RedisConnectionError",
+    "RedisNotConnectedError",
+    "RemoteTaskError",
+    "RemoteTaskFailedError",
+    "RemoteTaskRevokedError",
+    "RemoteTimeoutError",
+    "ResultExpiredError",
     "TaskCancelledError",
     "TaskConflictError",
     "TaskError",
@@ -37,6 +69,8 @@ __all__ = [
     "TaskNotFoundError",
     "UnwrittenChangesError",
     "WaitTimeoutError",
+    "WorkerError",
+    "WorkerLostError",
 ]
 
 
@@ -146,3 +180,93 @@ class UnwrittenChangesError(JournalError):
     def __init__(self, message: str, *, unwritten: tuple[str, ...]) -> None:
         super().__init__(message)
         self.unwritten = unwritten
+
+
+class MissingExtraError(AilfError, ImportError):
+    """The packages that a part of ailf needs are not installed: the message has the ``pip install`` line."""
+
+
+class MessagingError(AilfError):
+    """Redis messaging cannot do what was asked."""
+
+
+class RedisConnectionError(MessagingError, ConnectionError):
+    """The Redis server is not there, turned the client away, or does not answer in time."""
+
+
+class RedisNotConnectedError(MessagingError, RuntimeError):
+    """The Redis client was used before ``connect()`` or after ``disconnect()``."""
+
+
+class RedisCommandError(MessagingError):
+    """The Redis server answered a command with an error."""
+
+
+class WorkerError(AilfError):
+    """A Celery task cannot be sent, waited for or run."""
+
+
+class BrokerError(WorkerError, ConnectionError):
+    """The Celery broker or its result back-end cannot be reached."""
+
+
+class RemoteTaskError(WorkerError):
+    """How a Celery task that was waited for ended, or did not end.
+
+    Attributes:
+        celery_id: the id that Celery knows the task by.
+    """
+
+    def __init__(self, message: str, *, celery_id: str) -> None:
+        super().__init__(message)
+        self.celery_id = celery_id
+
+
+class RemoteTaskFailedError(RemoteTaskError):
+    """The Celery task raised, in its worker.
+
+    Attributes:
+        error_type: the qualified name of the type that it raised there.
+        remote_traceback: the worker's traceback as text, or None where the back-end holds none.
+    """
+
+    def __init__(self, message: str, *, celery_id: str, error_type: str, remote_traceback: str | None = None) -> None:
+        super().__init__(message, celery_id=celery_id)
+        self.error_type = error_type
+        self.remote_traceback = remote_traceback
+
+    def __str__(self) -> str:
+        """Give the message alone, whatever type this instance also is."""
+        return str(self.args[0])
+
+
+class RemoteTaskRevokedError(RemoteTaskError):
+    """The Celery task was revoked: it never ran, or was stopped while it ran."""
+
+
+class RemoteTimeoutError(RemoteTaskError, TimeoutError):
+    """The Celery task was still unfinished when the wait for it ran out; it was revoked."""
+
+
+class WorkerLostError(RemoteTaskError):
+    """No worker that could end the Celery task is alive."""
+
+
+class ResultExpiredError(RemoteTaskError):
+    """The Celery task ran, but the result back-end no longer holds how it ended."""
+
+
+class DocumentError(WorkerError):
+    """A document cannot be analysed."""
+
+
+class DocumentNotFoundError(DocumentError, LookupError):
+    """No document has this id."""
+
+
+class DocumentFormatError(DocumentError):
+    """The document is not text."""
+
+
+class DocumentTooLargeError(DocumentError):
+    """The document is larger than the limit."""

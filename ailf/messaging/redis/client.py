@@ -1,0 +1,266 @@
+"""The connection to a Redis server."""
+
+import os
+from datetime import timedelta
+from typing import Any, Protocol, Self
+from weakref import WeakSet
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from ailf.errors import InvalidArgumentError, MessagingError, RedisNotConnectedError
+from ailf.messaging.redis.address import mask, redis_errors, resolve_url
+
+
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+class AsyncRedisClient:
+    """A client of a Redis or Valkey server, for asyncio.
+
+    It wraps what nearly every program needs. All else (locks, streams, pipelines, scripts) is
+    redis-py's own, at :attr:`redis`::
+
+        async with AsyncRedisClient() as client:
+            await client.set("greeting", "hello", expire=60)
+            async with client.redis.lock("nightly", timeout=30):
+                ...
+            await client.redis.xadd("jobs", {"id": "1"})
+
+    Args:
+        url: ``redis://``, ``rediss://`` (TLS) or ``unix://``; None is ``$AILF_REDIS_URL``, else
+            ``redis://localhost:6379/0``.
+        **options: keyword arguments of :meth:`redis.asyncio.Redis.from_url`, such as ``ssl_ca_certs``,
+            ``socket_timeout`` (seconds) or ``max_connections``. ``decode_responses`` is True unless given.
+
+    Raises:
+        InvalidArgumentError: the URL is none of a Redis server.
+    """
+
+    def __init__(self, url: str | None = None, **options: Any) -> None:  # noqa: ANN401  they are redis-py's
+        self._url = resolve_url(url)
+        self._options: dict[str, Any] = {"decode_responses": True, **options}
+        self._redis: Redis | None = None
+        self._process = 0
+        self._attached: WeakSet[_Closable] = WeakSet()
+
+    def __repr__(self) -> str:
+        """Show the address, without the password, and whether it is connected."""
+        return f"<AsyncRedisClient {self.address} {'connected' if self.is_connected else 'not connected'}>"
+
+    @property
+    def address(self) -> str:
+        """The URL of the server, with every password masked."""
+        return mask(self._url)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether ``connect()`` succeeded and ``disconnect()`` was not called since."""
+        return self._redis is not None
+
+    @property
+    def redis(self) -> Redis:
+        """The redis-py client underneath, for whatever this class does not wrap.
+
+        Raises:
+            RedisNotConnectedError: ``connect()`` was not called, or was called in the parent of a forked process.
+        """
+        if self._redis is None:
+            raise RedisNotConnectedError(
+                f"This client of {self.address} is not connected: await client.connect() first, "
+                "or use it as async with AsyncRedisClient() as client."
+            )
+        if self._process != os.getpid():
+            raise RedisNotConnectedError(
+                "This client was connected in the parent of this process: two processes cannot share a connection. "
+                "Make and connect a client of its own in each process."
+            )
+        return self._redis
+
+    async def connect(self) -> Self:
+        """Connect, and verify that with a PING; does nothing where it is connected already.
+
+        It is tried once, without redis-py's retries, so that a wrong address shows at once. Later commands
+        are retried as redis-py does (``retry=`` among the options changes that).
+
+        Returns:
+            The client itself.
+
+        Raises:
+            RedisConnectionError: the server is not there, turned the client away, or TLS failed.
+            InvalidArgumentError: redis-py does not take the URL or an option.
+        """
+        if self._redis is None:
+            probe = self.open()
+            try:
+                with redis_errors(self.address):
+                    await probe.ping()
+            finally:
+                await probe.aclose()
+            self._redis = self._open(self._options)
+            self._process = os.getpid()
+        return self
+
+    async def disconnect(self) -> None:
+        """Close every connection, and first each ``RedisPubSub`` of this client; does nothing twice."""
+        for attached in list(self._attached):
+            await attached.aclose()
+        redis, self._redis = self._redis, None
+        if redis is not None and self._process == os.getpid():
+            await redis.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Connect."""
+        return await self.connect()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Disconnect."""
+        await self.disconnect()
+
+    async def ping(self) -> bool:
+        """Ask the server for a sign of life.
+
+        Returns:
+            True: it answered.
+
+        Raises:
+            RedisConnectionError: it did not.
+            RedisNotConnectedError: ``connect()`` was not called.
+        """
+        redis = self.redis
+        with redis_errors(self.address):
+            return bool(await redis.ping())
+
+    async def get(self, key: str) -> str | None:
+        """Read a value.
+
+        Args:
+            key: its name.
+
+        Returns:
+            The value as text, or None where there is no such key.
+
+        Raises:
+            MessagingError: the value is not UTF-8 text.
+            RedisCommandError: the key holds no string.
+            RedisConnectionError: the server cannot be reached.
+            RedisNotConnectedError: ``connect()`` was not called.
+        """
+        redis = self.redis
+        try:
+            with redis_errors(self.address):
+                value = await redis.get(key)
+            return value.decode() if isinstance(value, bytes) else value
+        except UnicodeDecodeError as error:
+            raise MessagingError(
+                f"The value of {key!r} is not UTF-8 text: read it as bytes, with client.redis.get of a client "
+                "that was made with decode_responses=False."
+            ) from error
+
+    async def set(self, key: str, value: str | bytes | float, *, expire: float | timedelta | None = None) -> None:
+        """Write a value.
+
+        Args:
+            key: its name.
+            value: text, bytes or a number.
+            expire: after how many seconds (or what timedelta) the key goes, to the millisecond; None keeps it.
+
+        Raises:
+            InvalidArgumentError: ``expire`` is not above 0.
+            RedisConnectionError: the server cannot be reached.
+            RedisNotConnectedError: ``connect()`` was not called.
+        """
+        redis = self.redis
+        milliseconds = None if expire is None else _milliseconds(expire)
+        with redis_errors(self.address):
+            await redis.set(key, value, px=milliseconds)
+
+    async def delete(self, *keys: str) -> int:
+        """Delete keys.
+
+        Args:
+            *keys: their names.
+
+        Returns:
+            How many of them there were.
+
+        Raises:
+            RedisConnectionError: the server cannot be reached.
+            RedisNotConnectedError: ``connect()`` was not called.
+        """
+        redis = self.redis
+        if not keys:
+            return 0
+        with redis_errors(self.address):
+            return int(await redis.delete(*keys))
+
+    async def exists(self, *keys: str) -> int:
+        """Count the keys that are there.
+
+        Args:
+            *keys: their names; one given twice counts twice.
+
+        Returns:
+            How many there are: for one key, 1 or 0.
+
+        Raises:
+            RedisConnectionError: the server cannot be reached.
+            RedisNotConnectedError: ``connect()`` was not called.
+        """
+        redis = self.redis
+        if not keys:
+            return 0
+        with redis_errors(self.address):
+            return int(await redis.exists(*keys))
+
+    async def publish(self, channel: str, message: str | bytes) -> int:
+        """Publish a message.
+
+        Args:
+            channel: the channel's name.
+            message: text or bytes.
+
+        Returns:
+            How many subscribers of this server received it.
+
+        Raises:
+            RedisConnectionError: the server cannot be reached.
+            RedisNotConnectedError: ``connect()`` was not called.
+        """
+        redis = self.redis
+        with redis_errors(self.address):
+            return int(await redis.publish(channel, message))
+
+    def open(self, **overrides: Any) -> Redis:  # noqa: ANN401  they are redis-py's
+        """Make a redis-py client of the same server that tries everything once; the caller closes it.
+
+        Args:
+            **overrides: options that go before this client's own.
+
+        Returns:
+            A client with a pool of its own, not connected yet.
+
+        Raises:
+            InvalidArgumentError: redis-py does not take the URL or an option.
+        """
+        return self._open({**self._options, "retry": Retry(NoBackoff(), 0), **overrides})
+
+    def attach(self, dependent: _Closable) -> None:
+        """Close ``dependent`` when this client disconnects, should it still exist then."""
+        self._attached.add(dependent)
+
+    def _open(self, options: dict[str, Any]) -> Redis:
+        try:
+            return Redis.from_url(self._url, **options)
+        except (TypeError, ValueError) as error:
+            raise InvalidArgumentError(f"redis-py does not take {self.address} with these options: {error}.") from error
+
+
+def _milliseconds(expire: float | timedelta) -> int:
+    seconds = expire.total_seconds() if isinstance(expire, timedelta) else expire
+    milliseconds = round(seconds * 1000)
+    if milliseconds < 1:
+        raise InvalidArgumentError(f"expire is {expire!r}: it takes at least a millisecond, in seconds.")
+    return milliseconds
