@@ -111,9 +111,11 @@ def explain(address: str, error: BaseException) -> str:
             "(redis:// is without, rediss:// with), and its certificate (ssl_ca_certs=)."
         )
     if isinstance(error, RedisPyTimeoutError | TimeoutError):
+        # A server without TLS waits for the rest of what it takes for a command.
+        tls_hint = " that it speaks TLS on that port (redis:// is without)," if address.startswith("rediss://") else ""
         return (
-            f"Redis at {address} did not answer in time: {error}. Check that it is the right address and that "
-            "the server is not overloaded; socket_timeout= and socket_connect_timeout= are the limits in seconds."
+            f"Redis at {address} did not answer in time: {error}. Check that it is the right address,{tls_hint} and "
+            "that the server is not overloaded; socket_timeout= and socket_connect_timeout= are the limits in seconds."
         )
     return (
         f"No connection to Redis at {address}: {error} Start the server, or set ${URL_VARIABLE} or url= to where it is."

@@ -3,7 +3,6 @@
 import os
 from datetime import timedelta
 from typing import Any, Protocol, Self
-from weakref import WeakSet
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -44,7 +43,7 @@ class AsyncRedisClient:
         self._options: dict[str, Any] = {"decode_responses": True, **options}
         self._redis: Redis | None = None
         self._process = 0
-        self._attached: WeakSet[_Closable] = WeakSet()
+        self._attached: set[_Closable] = set()
 
     def __repr__(self) -> str:
         """Show the address, without the password, and whether it is connected."""
@@ -94,6 +93,7 @@ class AsyncRedisClient:
         """
         if self._redis is None:
             probe = self.open()
+            self._check_options(probe)
             try:
                 with redis_errors(self.address):
                     await probe.ping()
@@ -248,14 +248,28 @@ class AsyncRedisClient:
         return self._open({**self._options, "retry": Retry(NoBackoff(), 0), **overrides})
 
     def attach(self, dependent: _Closable) -> None:
-        """Close ``dependent`` when this client disconnects, should it still exist then."""
+        """Close ``dependent`` before this client disconnects, unless it is detached by then."""
         self._attached.add(dependent)
+
+    def detach(self, dependent: _Closable) -> None:
+        """Forget about ``dependent``, which has closed."""
+        self._attached.discard(dependent)
 
     def _open(self, options: dict[str, Any]) -> Redis:
         try:
             return Redis.from_url(self._url, **options)
         except (TypeError, ValueError) as error:
-            raise InvalidArgumentError(f"redis-py does not take {self.address} with these options: {error}.") from error
+            raise self._unfit(error) from error
+
+    def _check_options(self, redis: Redis) -> None:
+        # redis-py looks at most options only when it makes a connection, which may be much later.
+        try:
+            redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no types here
+        except (TypeError, ValueError) as error:
+            raise self._unfit(error) from error
+
+    def _unfit(self, error: Exception) -> InvalidArgumentError:
+        return InvalidArgumentError(f"redis-py does not take {self.address} with these options: {error}.")
 
 
 def _milliseconds(expire: float | timedelta) -> int:

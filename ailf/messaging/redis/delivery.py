@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ailf.messaging.redis.message import decode
 
@@ -110,15 +111,16 @@ class Subscription:
             task.add_done_callback(self._tasks.discard)
         lane.append(message)
 
-    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109  past it, what waits is dropped and counted
-        """Wait until the handler has had what waits for it; past ``timeout`` seconds the rest is dropped."""
-        mine = asyncio.current_task()
-        # A handler that unsubscribes itself cannot wait for itself.
-        others = [task for task in self._tasks if task is not mine]
+    async def drain(self, seconds: float, caller: asyncio.Task[Any] | None) -> None:
+        """Wait until the handler has had what waits for it; past ``seconds`` the rest is dropped.
+
+        ``caller`` is the task that asks: where that is the handler itself, it cannot wait for itself.
+        """
+        others = [task for task in self._tasks if task is not caller]
         if others:
-            _, late = await asyncio.wait(others, timeout=timeout)
+            _, late = await asyncio.wait(others, timeout=seconds)
             await cancel(late)
-        if not any(task is mine for task in self._tasks):
+        if not any(task is caller for task in self._tasks):
             self._dropped += self._waiting
             self._waiting = self._waiting_bytes = 0
             self._lanes.clear()

@@ -43,6 +43,7 @@ class Topic:
         self.key = (is_pattern, name.encode())
         self.subscriptions: list[Subscription] = []
         self.confirmed = asyncio.Event()
+        self.leaving = False
         self.removed = asyncio.Event()
         self.refusal: ResponseError | None = None
 
@@ -120,6 +121,8 @@ class Link:
 
     async def close(self) -> None:
         """Close the connection; on one that is broken already it only frees what is left."""
+        for topic in self._leaving:
+            topic.removed.set()
         with suppress(*CONNECTION_FAILURES):
             await self._pubsub.aclose()
         with suppress(*CONNECTION_FAILURES):

@@ -128,7 +128,11 @@ class Listener:
                 await self._link.subscribe([topic])
 
     async def unsubscribe(self, topic: Topic, *, timeout: float) -> None:  # noqa: ASYNC109  bounds one wait
-        """Be rid of a topic that the owner has removed; waits up to ``timeout`` seconds for the confirmation."""
+        """Be rid of a topic that the owner is about to remove; waits up to ``timeout`` seconds for the confirmation.
+
+        Until then the topic's handlers get what is still on its way.
+        """
+        topic.leaving = True
         if self._link is not None:
             # On a connection that is gone there is nothing to unsubscribe from.
             with suppress(*CONNECTION_FAILURES):
@@ -153,7 +157,7 @@ class Listener:
             await link.open()
             # From here on a topic that is added asks for itself; those that there are, are asked for here.
             self._link = link
-            await link.subscribe(list(self._topics.values()))
+            await link.subscribe([topic for topic in self._topics.values() if not topic.leaving])
         except BaseException:
             self._link = None
             await link.close()
@@ -185,7 +189,7 @@ class Listener:
         task.add_done_callback(self._notifications.discard)
 
     async def _tell_when_back(self, link: Link) -> None:
-        for topic in list(self._topics.values()):
+        for topic in [topic for topic in self._topics.values() if not topic.leaving]:
             await topic.confirmed.wait()
         outage = self._outage
         if self._link is not link or outage is None:

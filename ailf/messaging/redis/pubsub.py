@@ -209,18 +209,20 @@ class RedisPubSub:
     async def _remove(self, topic: Topic, handler: Handler | None) -> list[Subscription]:
         """Take handlers off a topic, and the topic off the server where none is left."""
         removed = [known for known in topic.subscriptions if handler is None or known.handler == handler]
-        topic.subscriptions = [known for known in topic.subscriptions if known not in removed]
-        if not topic.subscriptions:
-            self._topics.pop(topic.key, None)
+        if removed == topic.subscriptions:
             if topic.refusal is None:
                 await self._listener.unsubscribe(topic, timeout=self._timeout)
+            self._topics.pop(topic.key, None)
+        topic.subscriptions = [known for known in topic.subscriptions if known not in removed]
         return removed
 
     async def _rest(self) -> None:
         """Hold no connection that nothing is subscribed on."""
         if not self._topics:
             await self._listener.stop()
+            self._client.detach(self)
 
     async def _drain(self, removed: list[Subscription], seconds: float) -> None:
-        await asyncio.gather(*(subscription.drain(seconds) for subscription in removed))
+        caller = asyncio.current_task()
+        await asyncio.gather(*(subscription.drain(seconds, caller) for subscription in removed))
         self._dropped_before += sum(subscription.info.dropped for subscription in removed)

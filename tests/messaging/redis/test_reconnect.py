@@ -1,0 +1,163 @@
+"""A connection that is cut, a server that goes away, one that falls silent."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ailf.errors import RedisConnectionError
+from ailf.messaging.redis import AsyncRedisClient, Reconnection, RedisPubSub
+from ailf.messaging.redis.listener import FIRST_DELAY, LONGEST_DELAY, backoff
+from tests.polling import until, until_length
+from tests.redis_server import PrivateServer
+
+
+async def test_a_killed_connection_comes_back_with_every_subscription(redis_url: str, channel: str) -> None:
+    """Channels and patterns are subscribed again, and on_reconnect is told after that."""
+    got: list[str] = []
+    news: list[Reconnection] = []
+    receivers: list[int] = []
+
+    async with AsyncRedisClient(redis_url, client_name=channel.replace(":", "-")) as client:
+
+        async def on_reconnect(reconnection: Reconnection) -> None:
+            receivers.append(await client.publish(channel, "after"))
+            news.append(reconnection)
+
+        async with RedisPubSub(client, on_reconnect=on_reconnect) as pubsub:
+            await pubsub.subscribe(channel, lambda on, message: got.append(f"{on} {message}"))
+            await pubsub.psubscribe(f"{channel}?p*", lambda on, message: got.append(f"{on} {message}"))
+            for round_ in range(1, 4):
+                await client.redis.client_kill_filter(_type="pubsub")
+                await until_length(news, round_)
+            assert receivers == [1, 1, 1]
+            await pubsub.publish(f"{channel}:p", "pattern")
+            await until(lambda: len(got) == 4)
+            assert got == [f"{channel} after"] * 3 + [f"{channel}:p pattern"]
+            assert all(one.downtime > 0 and one.attempts >= 1 and one.cause for one in news)
+
+
+async def test_a_server_that_was_restarted_is_found_again(private_server: PrivateServer) -> None:
+    """However long it is away: attempts go on, and calls meanwhile fail clearly."""
+    got: list[str] = []
+    news: list[Reconnection] = []
+    async with (
+        AsyncRedisClient(private_server.url) as client,
+        RedisPubSub(client, on_reconnect=news.append, timeout=0.2) as pubsub,
+    ):
+        await pubsub.subscribe("kept", lambda _, message: got.append(message))
+        private_server.stop()
+        await until(lambda: not pubsub.is_listening)
+        with pytest.raises(RedisConnectionError, match="did not confirm"):
+            await pubsub.subscribe("meanwhile", print)
+        assert await pubsub.unsubscribe("nothing") is False
+        private_server.start()
+        await until(lambda: news)
+        assert await pubsub.publish("kept", "again") == 1
+        await until(lambda: got)
+        assert pubsub.is_listening
+        assert [info.channel for info in pubsub.subscriptions()] == ["kept"]
+
+
+async def test_what_is_subscribed_during_an_outage_is_there_after_it(private_server: PrivateServer) -> None:
+    """A call that waits long enough is confirmed by the next connection."""
+    got: list[str] = []
+    async with AsyncRedisClient(private_server.url) as client, RedisPubSub(client, timeout=30) as pubsub:
+        await pubsub.subscribe("first", print)
+        private_server.stop()
+        await until(lambda: not pubsub.is_listening)
+        waiting = asyncio.create_task(pubsub.subscribe("second", lambda _, message: got.append(message)))
+        await asyncio.sleep(0)
+        private_server.start()
+        await waiting
+        await pubsub.publish("second", "x")
+        await until(lambda: got)
+
+
+async def test_a_cancelled_subscription_leaves_no_handler_behind(private_server: PrivateServer) -> None:
+    """Nothing is called for a subscription that its caller gave up."""
+    async with AsyncRedisClient(private_server.url) as client, RedisPubSub(client) as pubsub:
+        await pubsub.subscribe("first", print)
+        private_server.pause()
+        waiting = asyncio.create_task(pubsub.subscribe("second", print))
+        await until(lambda: len(pubsub.subscriptions()) == 2)
+        waiting.cancel()
+        private_server.resume()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert [info.channel for info in pubsub.subscriptions()] == ["first"]
+        assert await client.publish("second", "x") == 0
+
+
+async def test_a_server_that_falls_silent_counts_as_lost(
+    private_server: PrivateServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection that is open and dead is noticed by the heartbeat, and made anew."""
+    news: list[Reconnection] = []
+    options = {"socket_timeout": 0.2, "socket_connect_timeout": 0.2}
+    async with (
+        AsyncRedisClient(private_server.url, **options) as client,
+        RedisPubSub(client, heartbeat=0.1, on_reconnect=news.append) as pubsub,
+    ):
+        await pubsub.subscribe("c", print)
+        private_server.pause()
+        await until(lambda: "no sign of life" in caplog.text)
+        private_server.resume()
+        await until(lambda: news)
+        assert await pubsub.publish("c", "x") == 1
+
+
+async def pings(client: AsyncRedisClient) -> int:
+    """Count the PINGs that the server has had."""
+    return int((await client.redis.info("commandstats"))["cmdstat_ping"]["calls"])
+
+
+async def test_an_idle_connection_is_left_alone(redis_url: str, channel: str) -> None:
+    """The heartbeat's question is answered, so nothing is made anew."""
+    news: list[Reconnection] = []
+    async with (
+        AsyncRedisClient(redis_url) as client,
+        RedisPubSub(client, heartbeat=0.05, on_reconnect=news.append) as pubsub,
+    ):
+        await pubsub.subscribe(channel, print)
+        for _ in range(3):
+            asked = await pings(client)
+            while await pings(client) == asked:  # noqa: ASYNC110  the event is in the server
+                await asyncio.sleep(0.01)
+        assert pubsub.is_listening
+        assert news == []
+
+
+async def test_a_first_connection_that_fails_is_the_callers_error(private_server: PrivateServer) -> None:
+    """Nothing is tried in the background for a subscription that was never made."""
+    async with AsyncRedisClient(private_server.url) as client, RedisPubSub(client) as pubsub:
+        private_server.stop()
+        with pytest.raises(RedisConnectionError, match="Start the server"):
+            await pubsub.subscribe("c", print)
+        assert pubsub.subscriptions() == []
+        private_server.start()
+        await pubsub.subscribe("c", print)
+
+
+async def test_a_callback_that_raises_stops_nothing(
+    client: AsyncRedisClient, channel: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the messages go on."""
+    got: list[str] = []
+
+    def broken(_news: Reconnection) -> None:
+        raise ValueError("in the callback")
+
+    async with RedisPubSub(client, on_reconnect=broken) as pubsub:
+        await pubsub.subscribe(channel, lambda _, message: got.append(message))
+        await client.redis.client_kill_filter(_type="pubsub")
+        await until(lambda: "in the callback" in caplog.text)
+        await pubsub.publish(channel, "x")
+        await until(lambda: got)
+
+
+@given(st.integers(min_value=0, max_value=10**9), st.floats(min_value=0, max_value=1))
+def test_pauses_grow_up_to_a_bound(attempt: int, jitter: float) -> None:
+    """Never zero, never beyond the longest, never shorter for a later attempt of the same jitter."""
+    assert FIRST_DELAY / 2 <= backoff(attempt, jitter) <= backoff(attempt + 1, jitter) <= LONGEST_DELAY
