@@ -1,0 +1,194 @@
+"""News of results as they are stored, over Redis: one connection for all the tasks that are waited for."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Protocol, cast
+from weakref import WeakKeyDictionary
+
+import redis
+import redis.asyncio as aioredis
+from redis.backoff import NoBackoff
+
+from ailf.errors import BrokerError
+
+CONFIRMATION_TIMEOUT = 5.0
+"""Seconds that Redis has to confirm a subscription, before the wait goes on without news."""
+RECONNECT_DELAY = 0.5
+"""Seconds between two attempts to reconnect; meanwhile results are looked for."""
+
+FAILURES = (redis.exceptions.RedisError, OSError)
+
+_SSL_OPTIONS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_PLAIN_OPTIONS = ("host", "port", "db", "username", "password")
+
+
+class _PubSub(Protocol):
+    """What is used here of redis-py's ``PubSub``, which has types only in part."""
+
+    async def connect(self) -> None: ...
+    async def subscribe(self, name: bytes) -> None: ...
+    async def unsubscribe(self, name: bytes) -> None: ...
+    async def parse_response(self, *, block: bool) -> list[bytes] | bytes | None: ...
+    async def aclose(self) -> None: ...
+
+
+def client_options(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Translate the connection that Celery's Redis back-end uses.
+
+    Args:
+        parameters: its ``connparams``.
+
+    Returns:
+        Arguments for ``redis.asyncio.Redis``; None where the connection is of a kind that is not translated
+        (Sentinel, a credential provider), and results are looked for instead.
+    """
+    kind = parameters.get("connection_class")
+    if "hosts" in parameters or "credential_provider" in parameters:
+        return None
+    options = {name: parameters[name] for name in _PLAIN_OPTIONS if parameters.get(name) is not None}
+    if kind is None:
+        return options
+    if issubclass(kind, redis.SSLConnection):
+        given = {name: parameters[name] for name in _SSL_OPTIONS if parameters.get(name) is not None}
+        return {**options, "ssl": True, **given}
+    if issubclass(kind, redis.UnixDomainSocketConnection):
+        return {**options, "unix_socket_path": parameters["path"]}
+    return None
+
+
+class ResultFeed:
+    """Listens to the channels that Celery's Redis back-end announces results on.
+
+    Each listener has a queue of what was announced. None in it says that announcements may have been
+    missed, and that the stored result is to be looked at.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._redis: aioredis.Redis | None = None
+        self._pubsub: _PubSub | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._listeners: dict[bytes, asyncio.Queue[bytes | None]] = {}
+        self._confirmed: dict[bytes, asyncio.Event] = {}
+        self._changing = asyncio.Lock()
+
+    async def listen(self, key: bytes) -> asyncio.Queue[bytes | None]:
+        """Begin to listen for a task's announcements; returns when Redis has confirmed it.
+
+        Args:
+            key: the key that the back-end stores the task's result under.
+
+        Returns:
+            The queue that they come in.
+
+        Raises:
+            BrokerError: Redis cannot be reached.
+        """
+        queue = self._listeners[key] = asyncio.Queue()
+        confirmed = self._confirmed[key] = asyncio.Event()
+        try:
+            async with asyncio.timeout(CONFIRMATION_TIMEOUT):
+                async with self._changing:
+                    if self._reader is None:
+                        await self._connect()
+                        self._reader = asyncio.create_task(self._read(), name="ailf-celery-results")
+                    elif self._pubsub is not None:
+                        await self._pubsub.subscribe(key)
+                await confirmed.wait()
+        except FAILURES as error:
+            await self.leave(key)
+            raise BrokerError(
+                f"The Celery result back-end at {self._address} cannot be reached: {error}. "
+                "Start it, or set $CELERY_RESULT_BACKEND to where it is."
+            ) from error
+        except BaseException:
+            await self.leave(key)
+            raise
+        return queue
+
+    async def leave(self, key: bytes) -> None:
+        """Stop listening for a task; without listeners the connection is closed."""
+        self._listeners.pop(key, None)
+        self._confirmed.pop(key, None)
+        async with self._changing:
+            if self._listeners:
+                if self._pubsub is not None:
+                    with suppress(*FAILURES):
+                        await self._pubsub.unsubscribe(key)
+                return
+            reader, self._reader = self._reader, None
+            if reader is not None:
+                reader.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
+            await self._disconnect()
+
+    async def get(self, key: bytes) -> bytes | None:
+        """Look at a stored result.
+
+        Raises:
+            RedisError: Redis cannot be reached.
+        """
+        if self._redis is None:
+            raise redis.exceptions.ConnectionError("not connected")
+        return cast("bytes | None", await self._redis.get(key))
+
+    @property
+    def _address(self) -> str:
+        return str(self._options.get("unix_socket_path") or f"{self._options.get('host')}:{self._options.get('port')}")
+
+    async def _connect(self) -> None:
+        retry = aioredis.retry.Retry(NoBackoff(), 0)
+        self._redis = aioredis.Redis(**self._options, retry=retry, protocol=2, socket_timeout=CONFIRMATION_TIMEOUT)
+        pubsub = cast("_PubSub", self._redis.pubsub())
+        await pubsub.connect()
+        self._pubsub = pubsub
+        for key in list(self._listeners):
+            await pubsub.subscribe(key)
+
+    async def _disconnect(self) -> None:
+        pubsub, self._pubsub = self._pubsub, None
+        client, self._redis = self._redis, None
+        with suppress(*FAILURES):
+            if pubsub is not None:
+                await pubsub.aclose()
+        with suppress(*FAILURES):
+            if client is not None:
+                await client.aclose()
+
+    async def _read(self) -> None:
+        while True:
+            with suppress(*FAILURES):
+                await self._read_until_lost()
+            async with self._changing:
+                await self._disconnect()
+            self._look_yourselves()
+            await asyncio.sleep(RECONNECT_DELAY)
+            with suppress(*FAILURES):
+                async with self._changing:
+                    await self._connect()
+            self._look_yourselves()
+
+    async def _read_until_lost(self) -> None:
+        while self._pubsub is not None:
+            reply = await self._pubsub.parse_response(block=True)
+            if not isinstance(reply, list):
+                continue
+            kind, key = reply[0], reply[1]
+            if kind == b"message" and key in self._listeners:
+                self._listeners[key].put_nowait(reply[2])
+            elif kind == b"subscribe" and key in self._confirmed:
+                self._confirmed[key].set()
+
+    def _look_yourselves(self) -> None:
+        for queue in self._listeners.values():
+            queue.put_nowait(None)
+
+
+_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, ResultFeed]] = WeakKeyDictionary()
+
+
+def feed_of(options: Mapping[str, Any]) -> ResultFeed:
+    """Give the feed of a Redis server for the running event loop, which everybody there shares."""
+    feeds = _feeds.setdefault(asyncio.get_running_loop(), {})
+    return feeds.setdefault(repr(sorted(options.items(), key=lambda item: item[0])), ResultFeed(options))

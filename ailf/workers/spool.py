@@ -1,0 +1,163 @@
+"""A folder as a queue: messages are files, a claim is a rename, and the claims of the dead go back.
+
+Layout of the folder::
+
+    queues/<queue>.queue/<time>-<random>.msg     a message that waits
+    claimed/<random>/<name>                      one that a process has taken and not finished
+    claimed/<random>.lock                        locked by that process for as long as it lives
+
+A message is never half there: it is written beside its place and renamed into it.
+"""
+
+import fcntl
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+from uuid import uuid4
+
+_SUFFIX = ".msg"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A message that this process has taken."""
+
+    path: Path
+    payload: bytes
+
+
+class Spool:
+    """Queues in a folder, for any number of processes of one machine.
+
+    Args:
+        folder: where; made when it is first needed, readable for its owner alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._queues = folder / "queues"
+        self._claimed = folder / "claimed"
+        self._desk: Path | None = None
+        self._lock: int | None = None
+
+    def put(self, queue: str, payload: bytes) -> None:
+        """Append a message to a queue.
+
+        Args:
+            queue: its name.
+            payload: the message.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        place = _private(self._place(queue))
+        name = f"{time.time_ns():020d}-{uuid4().hex}"
+        draft = place / f"{name}.draft"
+        draft.write_bytes(payload)
+        draft.rename(place / f"{name}{_SUFFIX}")
+
+    def claim(self, queue: str) -> Claim | None:
+        """Take the oldest message of a queue.
+
+        Args:
+            queue: its name.
+
+        Returns:
+            The message, which stays this process's until ``finish``; None where the queue is empty.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        for name in self._waiting(queue):
+            path = self._own_desk() / f"{quote(queue, safe='')}@{name}"
+            # Whoever renames it first has it.
+            with suppress(FileNotFoundError):
+                (self._place(queue) / name).rename(path)
+                return Claim(path, path.read_bytes())
+        return None
+
+    def finish(self, claim: Claim) -> None:
+        """Let go of a message that was dealt with; a second time does nothing."""
+        claim.path.unlink(missing_ok=True)
+
+    def size(self, queue: str) -> int:
+        """Count the messages that wait in a queue."""
+        return len(self._waiting(queue))
+
+    def purge(self, queue: str) -> int:
+        """Delete the messages that wait in a queue; returns how many there were."""
+        count = 0
+        for name in self._waiting(queue):
+            with suppress(FileNotFoundError):
+                (self._place(queue) / name).unlink()
+                count += 1
+        return count
+
+    def drop(self, queue: str) -> None:
+        """Delete a queue with what waits in it."""
+        self.purge(queue)
+        # Somebody may be writing to it at this moment: then it stays.
+        with suppress(OSError):
+            self._place(queue).rmdir()
+
+    def recover(self) -> int:
+        """Put back what processes that have died had claimed; returns how many messages that were."""
+        count = 0
+        for lock in self._claimed.glob("*.lock"):
+            with suppress(OSError):
+                handle = os.open(lock, os.O_RDWR)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    count += self._give_back(lock.with_suffix(""))
+                    lock.unlink(missing_ok=True)
+                finally:
+                    os.close(handle)
+        return count
+
+    def close(self) -> None:
+        """Give up the claims, which become anybody's."""
+        if self._desk is None or self._lock is None:
+            return
+        self._give_back(self._desk)
+        self._desk.with_suffix(".lock").unlink(missing_ok=True)
+        os.close(self._lock)
+        self._desk = self._lock = None
+
+    def _place(self, queue: str) -> Path:
+        # Quoted, so that no name leads out of the folder; the suffix keeps "." and ".." from meaning something.
+        return self._queues / f"{quote(queue, safe='')}.queue"
+
+    def _waiting(self, queue: str) -> list[str]:
+        # A queue without a folder has no messages: glob says so itself.
+        return sorted(path.name for path in self._place(queue).glob(f"*{_SUFFIX}"))
+
+    def _own_desk(self) -> Path:
+        while self._desk is None:
+            desk = _private(self._claimed) / uuid4().hex
+            handle = os.open(desk.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                desk.mkdir(mode=0o700)
+            except BlockingIOError:
+                # A recovery found the lock in the instant before it was taken: it is gone, another one will do.
+                os.close(handle)
+                continue
+            self._desk, self._lock = desk, handle
+        return self._desk
+
+    def _give_back(self, desk: Path) -> int:
+        count = 0
+        for path in sorted(desk.glob(f"*{_SUFFIX}")):
+            queue, _, name = path.name.partition("@")
+            path.rename(_private(self._place(unquote(queue))) / name)
+            count += 1
+        with suppress(FileNotFoundError):
+            desk.rmdir()
+        return count
+
+
+def _private(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
