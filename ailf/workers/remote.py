@@ -16,12 +16,12 @@ from ailf.workers.watch import Progress, Watch
 
 
 async def run_celery(
-    signature: Any,  # noqa: ANN401  celery has no types
+    signature: Any,
     *,
     progress: Progress | None = None,
-    timeout: float | None = None,  # noqa: ASYNC109  past it the task is revoked
+    timeout: float | None = None,
     worker_timeout: float = 60.0,
-) -> Any:  # noqa: ANN401  it is what the task returns
+) -> Any:
     """Send a Celery task, and wait for its result without blocking the event loop.
 
     In a task of a ``TaskManager`` the progress of the Celery task becomes that task's progress, and its failure
@@ -55,8 +55,7 @@ async def run_celery(
     """
     _check(signature, timeout, worker_timeout)
     celery_id = str(uuid4())
-    frozen = _freeze(signature, celery_id)
-    watch = Watch(frozen, celery_id, progress or _progress_of_the_task(), worker_timeout)
+    watch = Watch(signature, celery_id, progress or _progress_of_the_task(), worker_timeout)
     try:
         async with asyncio.timeout(timeout):
             return await watch.run()
@@ -73,7 +72,7 @@ async def run_celery(
         raise
 
 
-def _check(signature: Any, timeout: float | None, worker_timeout: float) -> None:  # noqa: ANN401  celery has no types
+def _check(signature: Any, timeout: float | None, worker_timeout: float) -> None:
     if not all(hasattr(signature, name) for name in ("freeze", "apply_async", "clone", "app")):
         raise InvalidTypeError(
             f"run_celery takes a signature, such as process_document.s('doc1'), not {type(signature).__qualname__}."
@@ -86,18 +85,6 @@ def _check(signature: Any, timeout: float | None, worker_timeout: float) -> None
             "run_celery needs a result back-end that every process can read: set $CELERY_RESULT_BACKEND to a Redis "
             "(redis://...) or to a database (db+postgresql://...)."
         )
-
-
-def _freeze(signature: Any, celery_id: str) -> Any:  # noqa: ANN401  celery has no types
-    frozen = signature.clone()
-    frozen.options.pop("task_id", None)
-    # The results of several tasks can be joined, the result of one cannot.
-    if hasattr(frozen.freeze(celery_id), "join"):
-        raise InvalidArgumentError(
-            "A group has a result for each of its tasks: run them one by one with asyncio.gather, or make it a "
-            "chord, with a task that takes all the results."
-        )
-    return frozen
 
 
 def _progress_of_the_task() -> Progress:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 from ailf.errors import RemoteTaskError, RemoteTaskFailedError, RemoteTaskRevokedError
 
@@ -103,7 +103,7 @@ def _progress(details: Mapping[str, Any]) -> tuple[float | None, str | None]:
     return min(100.0, max(0.0, float(progress))), None if message is None else str(message)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value  # noqa: PLR0124  NaN is none
 
 

@@ -1,14 +1,18 @@
 """How the Celery application is set up: a pure function of the environment."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from ailf.errors import InvalidArgumentError
+from ailf.workers.results import connect
 
 BROKER_VARIABLE = "CELERY_BROKER_URL"
 BACKEND_VARIABLE = "CELERY_RESULT_BACKEND"
+EMBEDDED_SCHEME = "spool"
+"""What the broker in a folder is called in a URL."""
 FOLDER_VARIABLE = "AILF_CELERY_FOLDER"
 DEFAULT_FOLDER = "ailf_celery"
 
@@ -94,14 +98,12 @@ def _embedded(folder: Path, backend: str | None) -> dict[str, Any]:
     # Absolute, because a worker may change its working directory.
     folder = folder.absolute()
     return {
-        "broker_url": "filesystem://",
-        "broker_transport": "ailf.workers.transport:Transport",
+        "broker_url": f"{EMBEDDED_SCHEME}://localhost//",
         "broker_transport_options": {
             "folder": str(folder),
             "control_folder": str(folder / "control"),
             "polling_interval": POLLING_INTERVAL,
         },
         "result_backend": backend or f"db+sqlite:///{folder / 'results.db'}",
-        # Many processes write to that file: each waits its turn.
-        "database_engine_options": {"connect_args": {"timeout": 30}} if not backend else {},
+        "database_engine_options": {} if backend else {"creator": partial(connect, folder / "results.db")},
     }

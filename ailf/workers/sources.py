@@ -34,7 +34,7 @@ def next_interval(interval: float) -> float:
     return min(LONGEST_INTERVAL, interval * GROWTH)
 
 
-def raw_backend(backend: Any) -> Any:  # noqa: ANN401  celery has no types
+def raw_backend(backend: Any) -> Any:
     """Give a copy of a result back-end that leaves stored exceptions as the JSON that they are.
 
     Celery makes objects of them, and loses the module of a type that this process does not know.
@@ -59,7 +59,7 @@ class Source(Protocol):
 class PollingSource:
     """Looks at the stored result, often at first and then less and less."""
 
-    def __init__(self, app: Any, celery_id: str) -> None:  # noqa: ANN401  celery has no types
+    def __init__(self, app: Any, celery_id: str) -> None:
         self._app = app
         self._id = celery_id
         self._interval = SHORTEST_INTERVAL
@@ -101,7 +101,7 @@ class PollingSource:
 class AnnouncedSource:
     """Takes what Redis announces, and looks itself only when announcements may have been missed."""
 
-    def __init__(self, backend: Any, feed: ResultFeed, queue: asyncio.Queue[bytes | None], key: bytes) -> None:  # noqa: ANN401  celery has no types
+    def __init__(self, backend: Any, feed: ResultFeed, queue: asyncio.Queue[bytes | None], key: bytes) -> None:
         self._raw = raw_backend(backend)
         self._feed = feed
         self._queue = queue

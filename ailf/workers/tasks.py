@@ -17,9 +17,9 @@ _READ_SHARE = 60.0
 """Per cent of the progress that reading makes up; analysing is the rest."""
 
 
-@app.task(bind=True, name="tasks.process_document", max_retries=WORKER_LOST_RETRIES)  # type: ignore[untyped-decorator]  # celery has no types
+@app.task(bind=True, name="tasks.process_document", max_retries=WORKER_LOST_RETRIES, throws=(AilfError,))  # type: ignore[untyped-decorator]  # celery has no types
 def process_document(
-    self: Any,  # noqa: ANN401  celery has no types
+    self: Any,
     document_id: str,
     options: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -48,9 +48,9 @@ def process_document(
     return analyse(document, checked)
 
 
-@app.task(bind=True, name="tasks.batch_process", max_retries=WORKER_LOST_RETRIES)  # type: ignore[untyped-decorator]  # celery has no types
+@app.task(bind=True, name="tasks.batch_process", max_retries=WORKER_LOST_RETRIES, throws=(AilfError,))  # type: ignore[untyped-decorator]  # celery has no types
 def batch_process(
-    self: Any,  # noqa: ANN401  celery has no types
+    self: Any,
     document_ids: list[str],
     options: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def batch_process(
     return {"completed": len(documents) - failed, "failed": failed, "documents": documents}
 
 
-def _report(task: Any, progress: float, message: str) -> None:  # noqa: ANN401  celery has no types
+def _report(task: Any, progress: float, message: str) -> None:
     """Publish the progress, 0 to 100, and where the task runs, so that its waiter can tell when that is no more."""
     if task.request.called_directly:
         return

@@ -26,7 +26,7 @@ RECOVERY_INTERVAL = 2.0
 class Channel(filesystem.Channel):
     """A channel over a spool; the bindings of the exchanges stay kombu's, under a lock."""
 
-    def __init__(self, connection: Any, **options: Any) -> None:  # noqa: ANN401  kombu's own
+    def __init__(self, connection: Any, **options: Any) -> None:
         super().__init__(connection, **options)
         self._spool = Spool(Path(self.transport_options["folder"]))
         self._claims: dict[str, Claim] = {}
@@ -39,7 +39,7 @@ class Channel(filesystem.Channel):
         no_ack: bool,  # noqa: FBT001  kombu's signature
         callback: Callable[..., Any],
         consumer_tag: str,
-        **options: Any,  # noqa: ANN401  kombu's own
+        **options: Any,
     ) -> None:
         """Consume from a queue."""
         if no_ack:
@@ -61,7 +61,7 @@ class Channel(filesystem.Channel):
         super().close()
         self._spool.close()
 
-    def get_table(self, exchange: str) -> Any:  # noqa: ANN401  kombu's own
+    def get_table(self, exchange: str) -> Any:
         """Read the bindings of an exchange."""
         with self._bindings(fcntl.LOCK_SH):
             return super().get_table(exchange)
@@ -70,15 +70,15 @@ class Channel(filesystem.Channel):
         with self._bindings(fcntl.LOCK_EX):
             super()._queue_bind(exchange, routing_key, pattern, queue)
 
-    def _delete(self, queue: str, exchange: str, routing_key: str, pattern: str, *args: Any, **options: Any) -> None:  # noqa: ANN401  kombu's own
+    def _delete(self, queue: str, exchange: str, routing_key: str, pattern: str, *args: Any, **options: Any) -> None:
         with self._bindings(fcntl.LOCK_EX):
             super()._delete(queue, exchange, routing_key, pattern, *args, **options)
         self._spool.drop(queue)
 
-    def _put(self, queue: str, payload: Any, **_options: Any) -> None:  # noqa: ANN401  kombu's own
+    def _put(self, queue: str, payload: Any, **_options: Any) -> None:  # type: ignore[override]  # kombu calls it message here and payload there
         self._spool.put(queue, dumps(payload).encode())
 
-    def _get(self, queue: str) -> Any:  # noqa: ANN401  kombu's own
+    def _get(self, queue: str, timeout: Any = None) -> Any:  # noqa: ARG002  kombu's signature
         now = time.monotonic()
         if now - self._recovered_at > RECOVERY_INTERVAL:
             self._recovered_at = now
@@ -93,7 +93,7 @@ class Channel(filesystem.Channel):
             self._claims[payload["properties"]["delivery_tag"]] = claim
         return payload
 
-    def _restore(self, message: Any) -> None:  # noqa: ANN401  kombu's own
+    def _restore(self, message: Any) -> None:
         super()._restore(message)
         self._finish(message.delivery_tag)
 
@@ -121,6 +121,6 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
-    """The transport that a Celery application names: ``broker_transport = "ailf.workers.transport:Transport"``."""
+    """The transport ``spool://``, whose folders are in ``broker_transport_options``."""
 
     Channel = Channel

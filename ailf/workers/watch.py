@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from ailf.errors import BrokerError, ResultExpiredError, WorkerLostError
+from ailf.errors import BrokerError, InvalidArgumentError, ResultExpiredError, WorkerLostError
 from ailf.workers.liveness import Signs, Verdict, is_held, judge
 from ailf.workers.reply import Place, Reply, Stage, failure
 from ailf.workers.sources import AnnouncedSource, PollingSource, Source, in_thread
@@ -33,13 +33,13 @@ class Watch:
     """The sending of one task and the wait for its end.
 
     Args:
-        signature: what to run, frozen with the id.
+        signature: what to run; a copy of it gets the id.
         celery_id: the id.
         progress: what is told of the task's progress.
         worker_timeout: seconds without a sign of life after which the task counts as lost.
     """
 
-    def __init__(self, signature: Any, celery_id: str, progress: Progress, worker_timeout: float) -> None:  # noqa: ANN401  celery has no types
+    def __init__(self, signature: Any, celery_id: str, progress: Progress, worker_timeout: float) -> None:
         self._signature = signature
         self._app = signature.app
         self._id = celery_id
@@ -52,7 +52,7 @@ class Watch:
         self._missing = 0
         self._vanished = 0
 
-    async def run(self) -> Any:  # noqa: ANN401  it is what the task returns
+    async def run(self) -> Any:
         """Send the task and wait.
 
         Returns:
@@ -61,8 +61,10 @@ class Watch:
         Raises:
             RemoteTaskError: it ended otherwise, or will not end.
             BrokerError: the broker or the result back-end cannot be reached.
+            InvalidArgumentError: the signature is a group.
         """
-        async with self._source() as source:
+        self._signature, backend = await self._prepare()
+        async with self._source(backend) as source:
             eager = await self._send()
             if eager is not None:
                 return eager.get()
@@ -86,10 +88,21 @@ class Watch:
             async with asyncio.timeout(REVOKE_LIMIT):
                 await asyncio.shield(call)
 
+    async def _prepare(self) -> tuple[Any, Any]:
+        """Give the signature its id, and the back-end its connection: with a database that takes a while."""
+        try:
+            return await in_thread(lambda: (freeze(self._signature, self._id), self._app.backend))
+        except InvalidArgumentError:
+            raise
+        except Exception as error:
+            raise BrokerError(
+                f"The Celery result back-end cannot be used: {error}. Check $CELERY_RESULT_BACKEND and the server "
+                "that it names."
+            ) from error
+
     @asynccontextmanager
-    async def _source(self) -> AsyncIterator[Source]:
+    async def _source(self, backend: Any) -> AsyncIterator[Source]:
         """Listen before the task is sent, so that no announcement is missed."""
-        backend = self._app.backend
         parameters = getattr(backend, "connparams", None)
         options = None
         if parameters is not None:
@@ -108,7 +121,7 @@ class Watch:
         finally:
             await feed.leave(key)
 
-    async def _send(self) -> Any:  # noqa: ANN401  celery has no types
+    async def _send(self) -> Any:
         """Send the task; gives its result at once where Celery is set to run tasks eagerly, else None."""
         try:
             async with asyncio.timeout(SEND_LIMIT):
@@ -220,6 +233,30 @@ class Watch:
             "(celery -A ailf.workers.celery_app worker, with the same broker) and send it again.",
             celery_id=self._id,
         )
+
+
+def freeze(signature: Any, celery_id: str) -> Any:
+    """Give a copy of the signature an id.
+
+    Args:
+        signature: a task, a chain or a chord.
+        celery_id: the id of its result.
+
+    Returns:
+        The copy.
+
+    Raises:
+        InvalidArgumentError: it is a group.
+    """
+    frozen = signature.clone()
+    frozen.options.pop("task_id", None)
+    # The results of several tasks can be joined, the result of one cannot.
+    if hasattr(frozen.freeze(celery_id), "join"):
+        raise InvalidArgumentError(
+            "A group has a result for each of its tasks: run them one by one with asyncio.gather, or make it a "
+            "chord, with a task that takes all the results."
+        )
+    return frozen
 
 
 def _now() -> float:

@@ -38,7 +38,7 @@ class AsyncRedisClient:
         InvalidArgumentError: the URL is none of a Redis server.
     """
 
-    def __init__(self, url: str | None = None, **options: Any) -> None:  # noqa: ANN401  they are redis-py's
+    def __init__(self, url: str | None = None, **options: Any) -> None:
         self._url = resolve_url(url)
         self._options: dict[str, Any] = {"decode_responses": True, **options}
         self._redis: Redis | None = None
@@ -233,7 +233,7 @@ class AsyncRedisClient:
         with redis_errors(self.address):
             return int(await redis.publish(channel, message))
 
-    def open(self, **overrides: Any) -> Redis:  # noqa: ANN401  they are redis-py's
+    def open(self, **overrides: Any) -> Redis:
         """Make a redis-py client of the same server that tries everything once; the caller closes it.
 
         Args:

@@ -94,7 +94,7 @@ class Link:
             self._asked.append(topic)
             await (self._pubsub.psubscribe if topic.is_pattern else self._pubsub.subscribe)(topic.name)
 
-    async def unsubscribe(self, topic: Topic, *, timeout: float) -> None:  # noqa: ASYNC109  bounds one wait
+    async def unsubscribe(self, topic: Topic, *, timeout: float) -> None:
         """Ask to be rid of a topic, and wait up to ``timeout`` seconds for the confirmation."""
         self._check_standing()
         self._leaving.append(topic)

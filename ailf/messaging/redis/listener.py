@@ -127,7 +127,7 @@ class Listener:
             with suppress(*CONNECTION_FAILURES):
                 await self._link.subscribe([topic])
 
-    async def unsubscribe(self, topic: Topic, *, timeout: float) -> None:  # noqa: ASYNC109  bounds one wait
+    async def unsubscribe(self, topic: Topic, *, timeout: float) -> None:
         """Be rid of a topic that the owner is about to remove; waits up to ``timeout`` seconds for the confirmation.
 
         Until then the topic's handlers get what is still on its way.
