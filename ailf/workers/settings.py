@@ -61,6 +61,8 @@ _COMMON: Mapping[str, Any] = {
         "retry_policy": {"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
     },
     "worker_proc_alive_timeout": 30.0,
+    # Seconds that a pool process which has died may have left a result behind; Celery waits 10.
+    "worker_lost_wait": 2.0,
 }
 
 

@@ -13,11 +13,18 @@ from ailf.workers.settings import WORKER_LOST_RETRIES
 PROGRESS = "PROGRESS"
 """The state, between STARTED and the end, of a task that reports progress."""
 
+_KEPT_GOING: dict[str, Any] = {
+    # Only a process that was killed is a reason to try again; Celery would wait three minutes before it does.
+    "max_retries": WORKER_LOST_RETRIES,
+    "default_retry_delay": 1,
+    # What is wrong with a document is its sender's to know, and no accident of the worker's.
+    "throws": (AilfError,),
+}
 _READ_SHARE = 60.0
 """Per cent of the progress that reading makes up; analysing is the rest."""
 
 
-@app.task(bind=True, name="tasks.process_document", max_retries=WORKER_LOST_RETRIES, throws=(AilfError,))  # type: ignore[untyped-decorator]  # celery has no types
+@app.task(bind=True, name="tasks.process_document", **_KEPT_GOING)  # type: ignore[untyped-decorator]  # celery has no types
 def process_document(
     self: Any,
     document_id: str,
@@ -48,7 +55,7 @@ def process_document(
     return analyse(document, checked)
 
 
-@app.task(bind=True, name="tasks.batch_process", max_retries=WORKER_LOST_RETRIES, throws=(AilfError,))  # type: ignore[untyped-decorator]  # celery has no types
+@app.task(bind=True, name="tasks.batch_process", **_KEPT_GOING)  # type: ignore[untyped-decorator]  # celery has no types
 def batch_process(
     self: Any,
     document_ids: list[str],

@@ -22,6 +22,9 @@ from ailf.workers.spool import Claim, Spool
 RECOVERY_INTERVAL = 2.0
 """Seconds between two looks for messages that a dead process had claimed."""
 
+LONGEST_DRAIN = 0.5
+"""Seconds that a wait for messages lasts: a worker that is told to stop hears it only in between."""
+
 
 class Channel(filesystem.Channel):
     """A channel over a spool; the bindings of the exchanges stay kombu's, under a lock."""
@@ -124,3 +127,7 @@ class Transport(filesystem.Transport):
     """The transport ``spool://``, whose folders are in ``broker_transport_options``."""
 
     Channel = Channel
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        """Wait for a message, for ``timeout`` seconds at most."""
+        super().drain_events(connection, None if timeout is None else min(timeout, LONGEST_DRAIN))
