@@ -17,6 +17,9 @@ CONFIRMATION_TIMEOUT = 5.0
 RECONNECT_DELAY = 0.5
 """Seconds between two attempts to reconnect; meanwhile results are looked for."""
 
+CLIENT_NAME = "ailf-results"
+"""What the connection is called in ``CLIENT LIST``."""
+
 FAILURES = (redis.exceptions.RedisError, OSError)
 
 _SSL_OPTIONS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
@@ -139,7 +142,13 @@ class ResultFeed:
 
     async def _connect(self) -> None:
         retry = aioredis.retry.Retry(NoBackoff(), 0)
-        self._redis = aioredis.Redis(**self._options, retry=retry, protocol=2, socket_timeout=CONFIRMATION_TIMEOUT)
+        self._redis = aioredis.Redis(
+            **self._options,
+            retry=retry,
+            protocol=2,
+            socket_timeout=CONFIRMATION_TIMEOUT,
+            client_name=CLIENT_NAME,
+        )
         pubsub = cast("_PubSub", self._redis.pubsub())
         await pubsub.connect()
         self._pubsub = pubsub

@@ -93,6 +93,7 @@ def batch_process(
                     "error_type": type(error).__qualname__,
                 }
             )
+    _report(self, 100.0, f"{len(document_ids)} of {len(document_ids)}")
     failed = sum(document["status"] == "failed" for document in documents)
     return {"completed": len(documents) - failed, "failed": failed, "documents": documents}
 

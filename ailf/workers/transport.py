@@ -128,6 +128,6 @@ class Transport(filesystem.Transport):
 
     Channel = Channel
 
-    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # type: ignore[override]  # kombu's two bases differ
         """Wait for a message, for ``timeout`` seconds at most."""
         super().drain_events(connection, None if timeout is None else min(timeout, LONGEST_DRAIN))

@@ -91,7 +91,7 @@ class Watch:
     async def _prepare(self) -> tuple[Any, Any]:
         """Give the signature its id, and the back-end its connection: with a database that takes a while."""
         try:
-            return await in_thread(lambda: (freeze(self._signature, self._id), self._app.backend))
+            return await in_thread(self._prepared)
         except InvalidArgumentError:
             raise
         except Exception as error:
@@ -99,6 +99,10 @@ class Watch:
                 f"The Celery result back-end cannot be used: {error}. Check $CELERY_RESULT_BACKEND and the server "
                 "that it names."
             ) from error
+
+    def _prepared(self) -> tuple[Any, Any]:
+        backend = _own_backend(self._app)
+        return freeze(self._signature, self._id), backend
 
     @asynccontextmanager
     async def _source(self, backend: Any) -> AsyncIterator[Source]:
@@ -125,11 +129,15 @@ class Watch:
         """Send the task; gives its result at once where Celery is set to run tasks eagerly, else None."""
         try:
             async with asyncio.timeout(SEND_LIMIT):
-                sent = await in_thread(self._signature.apply_async)
+                return await in_thread(self._apply)
         except TimeoutError as error:
             raise self._unsent(f"it did not answer within {SEND_LIMIT:g} s") from error
         except Exception as error:
             raise self._unsent(error) from error
+
+    def _apply(self) -> Any:
+        _own_backend(self._app)
+        sent = self._signature.apply_async()
         return sent if self._app.conf.task_always_eager else None
 
     def _unsent(self, error: object) -> BrokerError:
@@ -257,6 +265,20 @@ def freeze(signature: Any, celery_id: str) -> Any:
             "chord, with a task that takes all the results."
         )
     return frozen
+
+
+def _own_backend(app: Any) -> Any:
+    """Give this thread's result back-end, told not to listen for results: that is done here by other means.
+
+    Celery would subscribe to each result, over a connection of this thread, and unsubscribe when the
+    collector runs, in whichever thread that is: the event loop's too.
+    """
+    backend = app.backend
+    if not backend.thread_safe:
+        # It belongs to this thread, which is ours.
+        backend.on_task_call = lambda _producer, _celery_id: None
+        backend.add_pending_result = lambda result, *_args, **_options: result
+    return backend
 
 
 def _now() -> float:

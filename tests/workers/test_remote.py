@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ailf.errors import (
     WorkerLostError,
 )
 from ailf.workers import run_celery
-from tests.polling import until
+from tests.conftest import until
 from tests.redis_server import HOST, PrivateServer, free_port
 from tests.workers.worker_process import Worker, sender
 
@@ -75,18 +76,18 @@ async def test_progress_of_the_worker_is_progress_of_the_task(
     signature = prefork_worker.app.signature("test.steps", args=[str(tmp_path), 4])
     task_id = await manager.submit(run_celery(signature))
     for step in range(4):
-        await until(lambda step=step: progress_of(manager, task_id) == (25 * (step + 1), f"step {step + 1}"))
+        await until(partial(has_progress, manager, task_id, 25 * (step + 1), f"step {step + 1}"))
         (tmp_path / str(step)).touch()
     assert await manager.result(task_id) == "done"
     reported = [event.progress for event in manager.get_task_events(task_id) if event.kind == "progress"]
     assert reported == [25, 50, 75, 100]
 
 
-def progress_of(manager: TaskManager, task_id: str) -> tuple[float, str | None]:
-    """The progress of a task and its message."""
+def has_progress(manager: TaskManager, task_id: str, progress: float, message: str) -> bool:
+    """Whether a task shows this progress and message."""
     info = manager.get_task_info(task_id)
     assert info is not None
-    return info.progress, info.progress_message
+    return (info.progress, info.progress_message) == (progress, message)
 
 
 async def test_progress_goes_to_whom_is_named_instead(prefork_worker: Worker, tmp_path: Path) -> None:
@@ -122,10 +123,10 @@ async def test_a_failure_can_be_caught_by_its_type(worker: Worker) -> None:
     assert "$AILF_DOCUMENTS" in str(caught.value)
     with pytest.raises(KeyError, match="missing"):
         await run_celery(worker.app.signature("test.fail", args=["key"]))
-    with pytest.raises(RemoteTaskFailedError, match="^ValueError$"):
+    with pytest.raises(RemoteTaskFailedError, match=r"^ValueError$"):
         await run_celery(worker.app.signature("test.fail", args=["bare"]))
     assert "tests.workers.worker_app" not in sys.modules
-    with pytest.raises(RemoteTaskFailedError, match="^odd thing$") as unknown:
+    with pytest.raises(RemoteTaskFailedError, match=r"^odd thing$") as unknown:
         await run_celery(worker.app.signature("test.fail", args=["odd"]))
     assert type(unknown.value).__qualname__ == "OddError"
     assert unknown.value.remote_traceback is not None
@@ -235,7 +236,7 @@ async def test_chains_and_chords_have_one_result(redis_worker: Worker, folder_wo
 async def test_a_signature_can_be_run_twice(folder_worker: Worker) -> None:
     """Each run has an id of its own; the signature stays as it was."""
     signature = folder_worker.app.signature("test.add", args=[1, 1])
-    assert await asyncio.gather(run_celery(signature), run_celery(signature)) == [2, 2]
+    assert list(await asyncio.gather(run_celery(signature), run_celery(signature))) == [2, 2]
     assert "task_id" not in signature.options
 
 
@@ -281,7 +282,12 @@ async def test_a_cut_connection_loses_no_result(
     waiting = asyncio.create_task(run_celery(redis_worker.app.signature("test.hold", args=[str(tmp_path)])))
     await until(lambda: begun(tmp_path))
     async with redis.asyncio.from_url(celery_redis.url) as client:
-        await client.client_kill_filter(_type="pubsub")
+        killed = [
+            await client.client_kill_filter(_id=one["id"])
+            for one in await client.client_list()
+            if one["name"] == "ailf-results"
+        ]
+    assert killed
     (tmp_path / "release").touch()
     assert await waiting == "released"
 

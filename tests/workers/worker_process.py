@@ -11,7 +11,7 @@ from typing import Any, Self
 from celery import Celery
 
 from ailf.workers.settings import settings
-from tests.polling import LIMIT
+from tests.conftest import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +47,7 @@ class Worker:
 
     def wait_ready(self) -> Self:
         """Wait until it takes tasks."""
-        deadline = time.monotonic() + LIMIT
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while "ready." not in self.log.read_text():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()

@@ -15,7 +15,7 @@ from ailf.errors import (
     RedisConnectionError,
 )
 from ailf.messaging.redis import AsyncRedisClient, RedisPubSub
-from tests.polling import until
+from tests.conftest import until
 from tests.redis_server import PrivateServer
 
 

@@ -1,6 +1,8 @@
 """A connection that is cut, a server that goes away, one that falls silent."""
 
 import asyncio
+from collections.abc import Sized
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from ailf.errors import RedisConnectionError
 from ailf.messaging.redis import AsyncRedisClient, Reconnection, RedisPubSub
 from ailf.messaging.redis.listener import FIRST_DELAY, LONGEST_DELAY, backoff
-from tests.polling import until, until_length
+from tests.conftest import until
 from tests.redis_server import PrivateServer
 
 
@@ -30,7 +32,7 @@ async def test_a_killed_connection_comes_back_with_every_subscription(redis_url:
             await pubsub.psubscribe(f"{channel}?p*", lambda on, message: got.append(f"{on} {message}"))
             for round_ in range(1, 4):
                 await client.redis.client_kill_filter(_type="pubsub")
-                await until_length(news, round_)
+                await until(partial(has_length, news, round_))
             assert receivers == [1, 1, 1]
             await pubsub.publish(f"{channel}:p", "pattern")
             await until(lambda: len(got) == 4)
@@ -106,6 +108,11 @@ async def test_a_server_that_falls_silent_counts_as_lost(
         private_server.resume()
         await until(lambda: news)
         assert await pubsub.publish("c", "x") == 1
+
+
+def has_length(values: Sized, length: int) -> bool:
+    """Whether there are so many."""
+    return len(values) == length
 
 
 async def pings(client: AsyncRedisClient) -> int:
