@@ -52,7 +52,7 @@ class Envelope:
 def to_json(envelope: Envelope) -> str:
     """Give the message that an event is sent as."""
     event = envelope.event
-    at = event.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    at = event.at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return json.dumps(
         {
             "seq": event.seq,
@@ -128,7 +128,8 @@ class TaskEventPublisher:
         manager: the manager whose journal it forwards; started.
         pubsub: what it publishes with; its client is connected.
         channel: the channel to publish to.
-        after: forward the events after this ``seq`` first; None leaves it to ``manager.watch``.
+        after: begin after this ``seq``, such as the ``last_seq`` of the publisher before; None begins with the
+            oldest event that the journal holds. A subscriber passes over what it has had already.
     """
 
     def __init__(
