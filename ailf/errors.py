@@ -218,7 +218,8 @@ class RemoteTaskError(WorkerError):
     """
 
     def __init__(self, message: str, *, celery_id: str) -> None:
-        super().__init__(message)
+        # Not super(): what is raised here may be of the worker's type as well, which takes who knows what.
+        Exception.__init__(self, message)
         self.celery_id = celery_id
 
 

@@ -75,6 +75,8 @@ def read_reply(meta: Mapping[str, Any] | None) -> Reply:
         return NOTHING
     # Any state of a task's own, such as PROGRESS, is one between its start and its end.
     stage = _STAGE_OF_STATE.get(str(meta.get("status")), Stage.UNDER_WAY)
+    if stage is Stage.UNKNOWN:
+        return NOTHING
     result = meta.get("result")
     if stage is Stage.SUCCEEDED:
         return Reply(stage, value=result)

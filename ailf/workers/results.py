@@ -3,6 +3,8 @@
 import sqlite3
 from pathlib import Path
 
+from ailf.workers.spool import private_folder
+
 BUSY_TIMEOUT = 30.0
 """Seconds that a process waits for its turn to write."""
 
@@ -20,6 +22,6 @@ def connect(path: Path) -> sqlite3.Connection:
         OSError: the folder cannot be made.
         sqlite3.Error: the file cannot be opened.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     path.touch(mode=0o600)
     return sqlite3.connect(path, timeout=BUSY_TIMEOUT, check_same_thread=False)

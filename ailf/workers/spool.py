@@ -12,11 +12,15 @@ A message is never half there: it is written beside its place and renamed into i
 import fcntl
 import os
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 from uuid import uuid4
+
+LISTED = 64
+"""How many messages a look into the folder is good for: a look costs more, the more messages wait."""
 
 _SUFFIX = ".msg"
 
@@ -39,6 +43,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._queues = folder / "queues"
         self._claimed = folder / "claimed"
+        self._seen: dict[str, deque[str]] = {}
         self._desk: Path | None = None
         self._lock: int | None = None
 
@@ -52,7 +57,7 @@ class Spool:
         Raises:
             OSError: the folder cannot be written.
         """
-        place = _private(self._place(queue))
+        place = private_folder(self._place(queue))
         name = f"{time.time_ns():020d}-{uuid4().hex}"
         draft = place / f"{name}.draft"
         draft.write_bytes(payload)
@@ -70,7 +75,11 @@ class Spool:
         Raises:
             OSError: the folder cannot be written.
         """
-        for name in self._waiting(queue):
+        seen = self._seen.setdefault(queue, deque())
+        if not seen:
+            seen.extend(self._waiting(queue)[:LISTED])
+        while seen:
+            name = seen.popleft()
             path = self._own_desk() / f"{quote(queue, safe='')}@{name}"
             # Whoever renames it first has it.
             with suppress(FileNotFoundError):
@@ -98,6 +107,7 @@ class Spool:
     def drop(self, queue: str) -> None:
         """Delete a queue with what waits in it."""
         self.purge(queue)
+        self._seen.pop(queue, None)
         # Somebody may be writing to it at this moment: then it stays.
         with suppress(OSError):
             self._place(queue).rmdir()
@@ -135,7 +145,7 @@ class Spool:
 
     def _own_desk(self) -> Path:
         while self._desk is None:
-            desk = _private(self._claimed) / uuid4().hex
+            desk = private_folder(self._claimed) / uuid4().hex
             handle = os.open(desk.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,13 +161,26 @@ class Spool:
         count = 0
         for path in sorted(desk.glob(f"*{_SUFFIX}")):
             queue, _, name = path.name.partition("@")
-            path.rename(_private(self._place(unquote(queue))) / name)
+            path.rename(private_folder(self._place(unquote(queue))) / name)
             count += 1
         with suppress(FileNotFoundError):
             desk.rmdir()
         return count
 
 
-def _private(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+def private_folder(folder: Path) -> Path:
+    """Make a folder for its owner alone, with those above it that are missing.
+
+    Args:
+        folder: the folder; one that is there is left as it is.
+
+    Returns:
+        The same.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if not folder.exists():
+        private_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
     return folder

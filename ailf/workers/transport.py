@@ -17,7 +17,7 @@ from typing import Any
 from kombu.transport import filesystem
 from kombu.utils.json import dumps, loads
 
-from ailf.workers.spool import Claim, Spool
+from ailf.workers.spool import Claim, Spool, private_folder
 
 RECOVERY_INTERVAL = 2.0
 """Seconds between two looks for messages that a dead process had claimed."""
@@ -114,8 +114,7 @@ class Channel(filesystem.Channel):
     @contextmanager
     def _bindings(self, mode: int) -> Iterator[None]:
         folder = Path(self.control_folder)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(private_folder(folder) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, mode)
             yield

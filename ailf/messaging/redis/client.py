@@ -6,10 +6,17 @@ from typing import Any, Protocol, Self
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 
 from ailf.errors import InvalidArgumentError, MessagingError, RedisNotConnectedError
 from ailf.messaging.redis.address import mask, redis_errors, resolve_url
+
+RETRIES = 30
+"""How often a command is tried again while the server is away."""
+FIRST_PAUSE = 0.02
+"""Seconds, at most, before the first of these."""
+LONGEST_PAUSE = 1.0
+"""Seconds, at most, that the pauses double up to: on average the thirty of them ride out twelve seconds."""
 
 
 class _Closable(Protocol):
@@ -32,7 +39,9 @@ class AsyncRedisClient:
         url: ``redis://``, ``rediss://`` (TLS) or ``unix://``; None is ``$AILF_REDIS_URL``, else
             ``redis://localhost:6379/0``.
         **options: keyword arguments of :meth:`redis.asyncio.Redis.from_url`, such as ``ssl_ca_certs``,
-            ``socket_timeout`` (seconds) or ``max_connections``. ``decode_responses`` is True unless given.
+            ``socket_timeout`` (seconds) or ``max_connections``. Unless given, ``decode_responses`` is True, and
+            ``retry`` rides out a server that is away for some ten seconds; a command that was cut off may then
+            have run twice.
 
     Raises:
         InvalidArgumentError: the URL is none of a Redis server.
@@ -40,7 +49,8 @@ class AsyncRedisClient:
 
     def __init__(self, url: str | None = None, **options: Any) -> None:
         self._url = resolve_url(url)
-        self._options: dict[str, Any] = {"decode_responses": True, **options}
+        patience = Retry(ExponentialWithJitterBackoff(base=FIRST_PAUSE, cap=LONGEST_PAUSE), RETRIES)
+        self._options: dict[str, Any] = {"decode_responses": True, "retry": patience, **options}
         self._redis: Redis | None = None
         self._process = 0
         self._attached: set[_Closable] = set()
@@ -81,8 +91,7 @@ class AsyncRedisClient:
     async def connect(self) -> Self:
         """Connect, and verify that with a PING; does nothing where it is connected already.
 
-        It is tried once, without redis-py's retries, so that a wrong address shows at once. Later commands
-        are retried as redis-py does (``retry=`` among the options changes that).
+        It is tried once, so that a wrong address shows at once; later commands are tried again, as ``retry`` says.
 
         Returns:
             The client itself.

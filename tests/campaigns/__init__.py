@@ -1,0 +1,1 @@
+"""Long campaigns, each a command of its own; the tests run short variants."""
