@@ -62,6 +62,7 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["progress", "pid", "exc_type"]), inner)
     ),
+    max_leaves=5,
 )
 
 

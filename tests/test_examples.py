@@ -1,0 +1,45 @@
+"""The examples, as their first lines say to run them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(tmp_path: Path, *arguments: str) -> str:
+    """Run an example in a folder of its own; warnings are errors."""
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / arguments[0]), *arguments[1:]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    # What an example makes, it makes in a temporary folder.
+    assert list(tmp_path.iterdir()) == []
+    return ended.stdout
+
+
+def test_the_agent_answers_and_its_journal_tells(tmp_path: Path) -> None:
+    """Three results, one failure, nothing for a message that was no request."""
+    output = run(tmp_path, "agent.py", "--embedded")
+    assert output.count("result ") == 3
+    journal = output.partition("What the journal says:")[2]
+    assert journal.count("completed") - journal.count('"completed"') == 3
+    assert "failed     IndexError" in journal
+
+
+@pytest.mark.parametrize("arguments", [(), ("--redis",)])
+def test_the_documents_are_processed(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """By a worker over a folder, and over Redis."""
+    output = run(tmp_path, "documents.py", *arguments)
+    for title in ("On keeping a journal", "Queues, in one page", "The Raven and the Pitcher"):
+        assert title in output
+    journal = output.partition("What the journal says:")[2]
+    assert journal.count("completed ") == 3
+    assert "ailf.errors.DocumentNotFoundError: No document 'doc4'" in journal
