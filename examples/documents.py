@@ -59,7 +59,9 @@ async def hybrid_processing(journal: Path) -> None:
 
         print("\nWhat the journal says:")
         for info in task_manager.list_tasks():
-            outcome = info.progress_message if info.error is None else f"{info.error_type}: {info.error}"
+            outcome = (
+                info.progress_message if info.error is None else f"{info.error_type}: {info.error}".partition(": it")[0]
+            )
             print(f"  {info.status:9}  {info.duration or 0:5.2f} s  {info.name.rpartition('.')[2]:27}  {outcome or ''}")
 
 
