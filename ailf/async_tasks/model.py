@@ -46,6 +46,8 @@ class TaskInfo:
     """The traceback of its exception, bounded."""
     owner_id: str
     """The id of the manager that ran it: a row of the table ``owners``."""
+    cancel_requested_at: datetime | None = None
+    """When another process last asked for its cancellation, while it was unfinished (UTC)."""
 
     @property
     def duration(self) -> float | None:

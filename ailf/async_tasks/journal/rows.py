@@ -207,6 +207,7 @@ def task_info(row: Sequence[Any]) -> TaskInfo:
         error_type,
         traceback,
         owner_id,
+        cancel_requested_at,
     ) = row
     try:
         return TaskInfo(
@@ -227,6 +228,7 @@ def task_info(row: Sequence[Any]) -> TaskInfo:
             error_type=error_type,
             traceback=traceback,
             owner_id=owner_id,
+            cancel_requested_at=time_of(cancel_requested_at),
         )
     except (ValueError, TypeError, RecursionError) as problem:
         raise JournalError(

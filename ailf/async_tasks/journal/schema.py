@@ -84,6 +84,7 @@ tasks = Table(
     Column("error_type", Text),
     Column("traceback", Text),
     Column("owner_id", Text, ForeignKey("owners.id"), nullable=False),
+    Column("cancel_requested_at", Text),
     CheckConstraint(one_of("status", TaskStatus), name="status_is_known"),
     CheckConstraint(one_of("reason", Reason), name="reason_is_known"),
     CheckConstraint("(reason IS NOT NULL) = (status IN ('failed', 'cancelled'))", name="reason_goes_with_status"),
@@ -128,7 +129,8 @@ task_events = Table(
 )
 
 # Each index serves one hot query: the newest of a status, a name, a stretch of time,
-# the clean-up (which goes by the time of the end, and forgets owners without tasks), a timeline.
+# the clean-up (which goes by the time of the end, and forgets owners without tasks), a timeline,
+# and an owner's look for what others want cancelled, which few rows ever are.
 Index("tasks_by_status", tasks.c.status)
 Index("tasks_by_name", tasks.c.name)
 Index("tasks_by_created_at", tasks.c.created_at)
@@ -140,6 +142,7 @@ Index(
     sqlite_where=tasks.c.completed_at.is_not(None),
 )
 Index("task_events_by_task", task_events.c.task_id)
+Index("tasks_to_cancel", tasks.c.owner_id, sqlite_where=tasks.c.cancel_requested_at.is_not(None))
 
 
 def _legal_transitions() -> str:
@@ -178,10 +181,16 @@ END""",
 }
 
 
+_VISIBLE = {9: " ", 10: " ", 13: " ", 7: "^G", 8: "^H", 27: "^[", 144: "^P", 155: "^[", 157: "^]"}
+"""What stands for the characters that break a line, or begin what a terminal obeys."""
+
+
 def _line(expression: str, length: int) -> str:
-    """The first characters of a text on one line, with the two that begin a terminal's escapes made visible."""
-    start = f"substr({expression}, 1, {length})"
-    return f"replace(replace(replace(replace({start}, char(10), ' '), char(13), ' '), char(27), '^['), char(155), '^[')"
+    """The first characters of a text on one line, with those that a terminal obeys made visible."""
+    line = f"substr({expression}, 1, {length})"
+    for code, shown in _VISIBLE.items():
+        line = f"replace({line}, char({code}), '{shown}')"
+    return line
 
 
 def _seconds(begin: str, end: str) -> str:
@@ -193,6 +202,12 @@ def _local(moment: str, unit: str = "%S") -> str:
     """A time as the reader's clock shows it."""
     return f"strftime('%Y-%m-%d %H:%M:{unit}', {moment}, 'localtime')"
 
+
+_TO_GO = (
+    "CASE WHEN tasks.progress > 0 THEN round((julianday('now') - julianday(tasks.started_at)) * 86400 "
+    "* (100 - tasks.progress) / tasks.progress, 3) END"
+)
+"""The seconds that a running task still needs, if it goes on as it went."""
 
 _ERROR = "coalesce(error_type || ': ', '') || coalesce(error, '')"
 
@@ -221,10 +236,13 @@ SELECT
   {_local("tasks.created_at")} AS submitted,
   {_line("tasks.name", 40)} AS name,
   tasks.status,
+  {_seconds("tasks.created_at", "coalesce(tasks.started_at, 'now')")} AS waited_s,
   {_seconds("tasks.started_at", "'now'")} AS running_s,
+  {_TO_GO} AS to_go_s,
   tasks.timeout AS limit_s,
   tasks.progress,
   {_line("tasks.progress_message", 60)} AS message,
+  {_local("tasks.cancel_requested_at")} AS cancel_asked,
   owners.pid,
   owners.host,
   tasks.id
@@ -256,4 +274,44 @@ SELECT
   task_events.seq
 FROM task_events JOIN tasks ON tasks.id = task_events.task_id
 ORDER BY task_events.seq""",
+    "task_stats": f"""\
+CREATE VIEW task_stats AS
+WITH ran AS (
+  -- The tasks that ran, each with its place among those of its name, the quickest first.
+  SELECT
+    name,
+    ran_s,
+    row_number() OVER (PARTITION BY name ORDER BY ran_s) AS place,
+    count(*) OVER (PARTITION BY name) AS runs
+  FROM (SELECT name, {_seconds("started_at", "completed_at")} AS ran_s FROM tasks WHERE completed_at IS NOT NULL)
+  WHERE ran_s IS NOT NULL
+),
+durations AS (
+  SELECT
+    name,
+    max(ran_s) FILTER (WHERE place <= (runs + 1) / 2) AS median_s,
+    max(ran_s) FILTER (WHERE place <= (9 * runs + 9) / 10) AS p90_s,
+    max(ran_s) AS worst_s
+  FROM ran
+  GROUP BY name
+),
+failures AS (
+  -- With max() SQLite takes the other columns from the row that has it.
+  SELECT name, max(completed_at) AS failed_at, {_ERROR} AS error FROM tasks WHERE status = 'failed' GROUP BY name
+)
+SELECT
+  {_line("tasks.name", 40)} AS name,
+  count(*) AS tasks,
+  sum({one_of("tasks.status", UNFINISHED)}) AS active,
+  sum(tasks.status = 'completed') AS completed,
+  sum(tasks.status = 'failed') AS failed,
+  sum(tasks.status = 'cancelled') AS cancelled,
+  durations.median_s,
+  durations.p90_s,
+  durations.worst_s,
+  {_local("failures.failed_at")} AS last_failed,
+  {_line("failures.error", 80)} AS last_error
+FROM tasks LEFT JOIN durations ON durations.name = tasks.name LEFT JOIN failures ON failures.name = tasks.name
+GROUP BY tasks.name
+ORDER BY count(*) DESC, tasks.name""",
 }

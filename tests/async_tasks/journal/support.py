@@ -61,7 +61,7 @@ def schema_of(connection: sqlite3.Connection) -> dict[str, str]:
 
 def folded(sql: str) -> str:
     """SQL text without comments, and with one blank where white space matters."""
-    without = re.sub(r"--[^\n]*", "", sql)
+    without = re.sub(r"--[^\n]*|/\*.*?\*/", "", sql)
     return re.sub(r"\s*([(),])\s*", r"\1", re.sub(r"\s+", " ", without)).strip()
 
 

@@ -22,10 +22,14 @@ from tests.async_tasks.journal.support import (
     snapshot,
 )
 
+CURRENT = migrate.HEAD
+_FOLDER = migrate.migrations_folder()
+_VERSIONS = [str(file.relative_to(_FOLDER)) for file in _FOLDER.glob("versions/*.py")]
+
 LATER_REVISION = """
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision, down_revision = "0003", "0002"
 
 def upgrade():
     # SQLite's way of changing a table: copy it, and drop the old one.
@@ -55,12 +59,12 @@ def later_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     def become(then: str = "pass") -> None:
         folder = tmp_path / "later" / "migrations"
         (folder / "versions").mkdir(parents=True)
-        for name in ("env.py", "script.py.mako", "versions/0001_the_journal.py"):
+        for name in ("env.py", "script.py.mako", *_VERSIONS):
             (folder / name).write_text((migrate.migrations_folder() / name).read_text())
-        (folder / "versions" / "0002_later.py").write_text(LATER_REVISION.format(then=then))
+        (folder / "versions" / "0003_later.py").write_text(LATER_REVISION.format(then=then))
         monkeypatch.setattr(migrate, "migrations_folder", lambda: folder)
-        monkeypatch.setattr(migrate, "HEAD", "0002")
-        monkeypatch.setattr(migrate, "KNOWN", migrate.KNOWN | {"0002"})
+        monkeypatch.setattr(migrate, "HEAD", "0003")
+        monkeypatch.setattr(migrate, "KNOWN", migrate.KNOWN | {"0003"})
 
     return become
 
@@ -144,10 +148,10 @@ def test_an_older_journal_is_backed_up_and_upgraded(journal: Path, later_release
     assert connection.execute("SELECT task_id, kind FROM task_events").fetchall() == [("t1", "submitted")]
     connection.close()
     [backup] = journal.parent.glob("*.backup-*")
-    assert backup.name.startswith("tasks.db.backup-0001-")
+    assert backup.name.startswith(f"tasks.db.backup-{CURRENT}-")
     assert dump(backup) == before
     assert mode_of(backup) == 0o600
-    assert migrate.revision_of(journal) == "0002"
+    assert migrate.revision_of(journal) == "0003"
 
 
 def test_a_backup_holds_what_is_in_the_log_alone(journal: Path, later_release: Callable[[], None]) -> None:
@@ -170,7 +174,7 @@ def test_check_refuses_an_older_journal(journal: Path, later_release: Callable[[
     fill(journal)
     later_release()
     before = snapshot(journal.parent)
-    with pytest.raises(JournalVersionError, match=r"is at revision 0001, this release needs 0002: run `alembic"):
+    with pytest.raises(JournalVersionError, match=r"is at revision 0002, this release needs 0003: run `alembic"):
         ensure_current(journal, MigrateMode.CHECK)
     assert snapshot(journal.parent) == before
 
@@ -219,7 +223,7 @@ def test_down_and_up_with_rows(journal: Path, later_release: Callable[[], None])
     fill(journal)
     later_release()
     ensure_current(journal)
-    command.downgrade(migrate.alembic_config(journal), "0001")
+    command.downgrade(migrate.alembic_config(journal), CURRENT)
     command.upgrade(migrate.alembic_config(journal), "head")
     connection = connect(journal, Access.READ)
     assert connection.execute("SELECT id, result FROM tasks").fetchall() == [("t1", "1")]

@@ -35,7 +35,7 @@ MOVES: dict[TaskStatus, dict[str, Any]] = {
     TaskStatus.RUNNING: {"status": "running", "started_at": LATER},
     **ENDS,
 }
-ESCAPES = "one\ntwo\r\nthree\x1b[31mred\x9b0m"
+ESCAPES = "one\ntwo\r\nthree\x1b[31mred\x9b0m\t\b\a\x90\x9d"
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_the_migrations_make_what_the_code_says(connection: sqlite3.Connection, 
     wanted, found = schema_of(plain), schema_of(connection)
     plain.close()
     assert found == wanted
-    assert len(found) == 3 + 6 + 4 + 4
+    assert len(found) == 3 + 7 + 5 + 4
 
 
 def test_the_mark_spells_the_name() -> None:
@@ -238,7 +238,7 @@ def test_a_view_is_one_legible_line_a_row(connection: sqlite3.Connection, view: 
     rows = connection.execute(f"SELECT * FROM {view}").fetchall()
     assert len(rows) == (2 if view in ("task_history", "task_timeline") else 1)
     for row in rows:
-        assert "one two" in row[1]
+        assert "one two" in row[0 if view == "task_stats" else 1]
         text = "|".join(map(str, row))
         assert text.isprintable()
 
@@ -271,3 +271,29 @@ def test_active_tasks_say_in_which_process_they_run(connection: sqlite3.Connecti
     assert found == [("work", "running", 5.0, 1, "h", "t1")]
     update(connection, "t1", CANCELLED)
     assert connection.execute("SELECT * FROM active_tasks").fetchall() == []
+
+
+def test_an_active_task_says_how_long_it_still_needs(connection: sqlite3.Connection) -> None:
+    """At half of the way that is as long as it ran; without progress nobody knows."""
+    insert(connection, "tasks", RUNNING | {"progress": 50, "cancel_requested_at": LATE})
+    insert(connection, "tasks", RUNNING | {"id": "t2"})
+    first, second = connection.execute("SELECT running_s, to_go_s, cancel_asked FROM active_tasks").fetchall()
+    assert first[1] == pytest.approx(first[0], abs=0.01)
+    assert first[2] is not None
+    assert second[1:] == (None, None)
+
+
+def test_the_statistics_of_a_name(connection: sqlite3.Connection) -> None:
+    """How many there are in each state, the middle and the worst of the durations, and the last failure."""
+    for number, seconds in enumerate((5, 1, 3, 2, 4)):
+        start = f"2026-11-24T03:0{number}:00.000000Z"
+        end = f"2026-11-24T03:0{number}:0{seconds}.500000Z"
+        insert(connection, "tasks", RUNNING | {"id": f"t{number}", "created_at": start, "started_at": start})
+        values = COMPLETED if number < 3 else FAILED | {"error": f"no {number}", "error_type": "ValueError"}
+        update(connection, f"t{number}", values | {"completed_at": end})
+    insert(connection, "tasks", RUNNING | {"id": "t8"})
+    insert(connection, "tasks", PENDING | {"id": "t9", "name": "waits"})
+    [work, waits] = connection.execute("SELECT * FROM task_stats").fetchall()
+    assert work[:9] == ("work", 6, 1, 3, 2, 0, 3.5, 5.5, 5.5)
+    assert work[10] == "ValueError: no 4"
+    assert waits == ("waits", 1, 1, 0, 0, 0, None, None, None, None, None)
