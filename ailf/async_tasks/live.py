@@ -116,6 +116,11 @@ class LiveTasks:
         """The task with this id, if it is one of this process and its end is not committed yet."""
         return self._tasks.get(task_id)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is any task."""
+        return bool(self._tasks)
+
     def recent_outcome(self, task_id: str) -> Outcome | None:
         """How a task ended, where that is committed and was lately."""
         return self._outcomes.get(task_id)
@@ -193,6 +198,11 @@ class LiveTasks:
         self._stop(task, Reason.CANCELLED)
         await task.over()
         return task.refusal is None and task.outcome is not None and task.outcome.status is TaskStatus.CANCELLED
+
+    def cancel_soon(self, task_id: str) -> None:
+        """Cancel a task without waiting for its end; one that is not there has ended meanwhile."""
+        if (task := self._tasks.get(task_id)) is not None:
+            self._stop(task, Reason.CANCELLED)
 
     async def shut_down(self, drain: float) -> None:
         """End every task: let the running ones finish for a while, cancel the rest, record how each ended.

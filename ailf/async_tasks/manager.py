@@ -112,7 +112,7 @@ class TaskManager(History):
         if not opening.cancelled() and opening.exception() is None:
             report, limit, retention = self.update_progress, self._max_concurrency, self._retention
             self._session = Session(opening.result(), opening.get_loop(), report, limit, retention)
-            self._session.begin_clean_up(self._cleanup_interval)
+            self._session.begin(self._cleanup_interval)
 
     async def stop(self, drain: float | timedelta = 0) -> None:
         """End every task, write how each ended, and free the journal.
@@ -241,7 +241,8 @@ class TaskManager(History):
         """Cancel a task, and wait until it has ended and that is committed.
 
         Args:
-            task_id: the task; one that waits for a slot never starts.
+            task_id: the task; one that waits for a slot never starts. One that another living process
+                runs is asked for through the journal: its manager notices within a second.
 
         Returns:
             True if it ended CANCELLED; False if it is unknown, had ended before, or ended otherwise.
@@ -250,7 +251,7 @@ class TaskManager(History):
             NotStartedError: the manager was not started.
             ManagerError: called on another event loop than ``start``.
         """
-        return await self._here().live.cancel(arguments.known_task_id(task_id))
+        return await self._here().cancel(arguments.known_task_id(task_id))
 
     async def wait_for_task(self, task_id: str, timeout: float | timedelta | None = None) -> Any:
         """Wait until a task ends, without disturbing it: neither the time-out nor a cancelled wait does.

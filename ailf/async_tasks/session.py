@@ -13,15 +13,14 @@ from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
 from ailf.async_tasks.journal.queries import existing_query, task_query
 from ailf.async_tasks.journal.rows import task_info
 from ailf.async_tasks.live import LiveTasks, Report
-from ailf.async_tasks.model import Outcome
+from ailf.async_tasks.model import Outcome, TaskInfo
+from ailf.async_tasks.others import Others
+from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import Commits
-from ailf.errors import JournalError, UnwrittenChangesError, WaitTimeoutError
+from ailf.errors import JournalError, NotStartedError, UnwrittenChangesError, WaitTimeoutError
 
-FIRST_LOOK_SECONDS = 0.02
-"""How soon a wait for another process's task reads the journal again, doubled each time ..."""
-
-LAST_LOOK_SECONDS = 1.0
-"""... up to this."""
+REST_SECONDS = 0.02
+"""How long a wait for another process's task rests between two reads, however much is written meanwhile."""
 
 TEMPORARY_PREFIX = "ailf-"
 
@@ -86,10 +85,13 @@ class Session:
         self.live = LiveTasks(journal.record, report, max_concurrency)
         self._retention = retention
         self._cleaner: asyncio.Task[None] | None = None
+        self._listener: asyncio.Task[None] | None = None
         journal.attach(loop, self.commits.notify)
 
-    def begin_clean_up(self, interval: float) -> None:
-        """Clean up now, and again every so many seconds."""
+    def begin(self, interval: float) -> None:
+        """Listen to other processes; clean up now, and again every so many seconds."""
+        others = Others(self.journal, self.commits, self.live)
+        self._listener = self.loop.create_task(others.listen(), name="ailf listener")
         self._cleaner = self.loop.create_task(self._clean_up_regularly(interval), name="ailf clean-up")
 
     async def _clean_up_regularly(self, interval: float) -> None:
@@ -124,9 +126,10 @@ class Session:
         Raises:
             UnwrittenChangesError: the journal took no writes.
         """
-        if self._cleaner is not None:
-            self._cleaner.cancel()
-            await asyncio.wait([self._cleaner])
+        if own := [task for task in (self._cleaner, self._listener) if task is not None]:
+            for task in own:
+                task.cancel()
+            await asyncio.wait(own)
         await self.live.shut_down(drain)
         try:
             unwritten = await in_own_thread(self.journal.close)
@@ -181,14 +184,40 @@ class Session:
         return await self._outcome_in_journal(task_id)
 
     async def _outcome_in_journal(self, task_id: str) -> Outcome | None:
-        """The end of a task that is not this process's: read, and read again as long as it is unfinished."""
-        pause = FIRST_LOOK_SECONDS
-        while True:
-            rows = self.journal.reader.rows(task_query(task_id))
-            if not rows:
-                return None
-            info = self.live.laid_over(task_info(rows[0]))
-            if info.status.is_ended:
-                return Outcome(info.status, info.reason, info.result, info.error, info.error_type, info.traceback)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LAST_LOOK_SECONDS)
+        """The end of a task that is not this process's: read, and read again whenever anybody has written."""
+        watcher = self.commits.add()
+        try:
+            while True:
+                watcher.clear()
+                if self.commits.is_over:
+                    raise NotStartedError(f"The manager was stopped while somebody waited for task {task_id}.")
+                info = self._in_journal(task_id)
+                if info is None:
+                    return None
+                if info.status.is_ended:
+                    return Outcome(info.status, info.reason, info.result, info.error, info.error_type, info.traceback)
+                await watcher.wait()
+                await asyncio.sleep(REST_SECONDS)
+        finally:
+            self.commits.discard(watcher)
+
+    def _in_journal(self, task_id: str) -> TaskInfo | None:
+        rows = self.journal.reader.rows(task_query(task_id))
+        return self.live.laid_over(task_info(rows[0])) if rows else None
+
+    async def cancel(self, task_id: str) -> bool:
+        """Cancel a task, of this process or another, and wait for its end; whether that is CANCELLED, and committed.
+
+        Raises:
+            JournalError: another process's task cannot be asked for.
+            NotStartedError: the manager stopped meanwhile.
+        """
+        if self.live.find(task_id) is not None:
+            return await self.live.cancel(task_id)
+        info = self._in_journal(task_id)
+        if info is None or info.status.is_ended or not await self.journal.request_cancel(task_id):
+            return False
+        # A dead owner hears nothing.
+        await self.journal.recover()
+        outcome = await self._outcome_in_journal(task_id)
+        return outcome is not None and outcome.status is TaskStatus.CANCELLED

@@ -12,9 +12,6 @@ from ailf.async_tasks.states import ENDED, EVENT_OF_STATUS
 EVENTS_A_READ = 500
 """How many events one query fetches, so that a long history is never in memory as a whole."""
 
-LOOK_AGAIN_SECONDS = 0.5
-"""How often a watcher looks by itself, for what other processes have written."""
-
 LAST_LOOK_SECONDS = 1.0
 """How long a journal that goes with its manager stays, for those who watch it to read its last events."""
 
@@ -22,19 +19,21 @@ LAST_EVENTS = frozenset(EVENT_OF_STATUS[status] for status in ENDED)
 
 
 class Commits:
-    """Tells those who watch that something was committed."""
+    """Tells those who watch that something was committed, by this process or another."""
 
     def __init__(self) -> None:
         self.is_over = False
         self._watchers: set[asyncio.Event] = set()
         self._nobody_watches = asyncio.Event()
         self._nobody_watches.set()
+        self._somebody_watches = asyncio.Event()
 
     def add(self) -> asyncio.Event:
         """A new watcher, as the event that wakes it."""
         watcher = asyncio.Event()
         self._watchers.add(watcher)
         self._nobody_watches.clear()
+        self._somebody_watches.set()
         return watcher
 
     def discard(self, watcher: asyncio.Event) -> None:
@@ -42,6 +41,16 @@ class Commits:
         self._watchers.discard(watcher)
         if not self._watchers:
             self._nobody_watches.set()
+            self._somebody_watches.clear()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody watches."""
+        return bool(self._watchers)
+
+    async def somebody_watches(self) -> None:
+        """Wait until anybody does."""
+        await self._somebody_watches.wait()
 
     def notify(self) -> None:
         """Wake all of them."""
@@ -92,9 +101,7 @@ async def follow(reader: AsyncReader, commits: Commits, task_id: str | None, aft
             has_ended = task_id is not None and not rows and await _has_ended(reader, task_id)
             if has_ended:
                 continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_AGAIN_SECONDS):
-                    await watcher.wait()
+            await watcher.wait()
     finally:
         commits.discard(watcher)
 

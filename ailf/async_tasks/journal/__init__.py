@@ -30,7 +30,9 @@ from ailf.async_tasks.journal.engine import (
 )
 from ailf.async_tasks.journal.inspection import assert_is_journal
 from ailf.async_tasks.journal.migrate import HEAD, MigrateMode, ensure_current, revision_of
+from ailf.async_tasks.journal.pulse import Pulse
 from ailf.async_tasks.journal.queries import AsyncReader, Reader
+from ailf.async_tasks.journal.requests import request_cancel, requests_query
 from ailf.async_tasks.journal.retention import Retention
 from ailf.async_tasks.journal.writer import Writer
 from ailf.async_tasks.model import Change, Ended
@@ -58,6 +60,7 @@ class Journal:
         owner: who this process is in the journal.
         reader: reads in the caller's thread.
         areader: reads without blocking the event loop.
+        pulse: says cheaply whether anybody has written.
         is_inherited: whether this is a forked child's copy, which must not be used.
     """
 
@@ -69,12 +72,14 @@ class Journal:
         owner: owners.Owner,
         lock: owners.OwnerLock,
         connection: sqlite3.Connection,
+        pulse: Pulse,
         temporary: Path | None,
     ) -> None:
         self.path = path
         self.owner = owner
         self.reader = Reader(sync_engine(path, Access.READ, durability), path)
         self.areader = AsyncReader(async_engine(path), path)
+        self.pulse = pulse
         self.is_inherited = False
         self._lock = lock
         self._connection = connection
@@ -110,13 +115,14 @@ class Journal:
                 try:
                     owners.register(connection, owner)
                     owners.recover(connection, path, owner)
+                    pulse = Pulse(path)
                 except BaseException:
                     connection.close()
                     raise
             except BaseException:
                 lock.release()
                 raise
-        return cls(path, durability, owner=owner, lock=lock, connection=connection, temporary=temporary)
+        return cls(path, durability, owner=owner, lock=lock, connection=connection, pulse=pulse, temporary=temporary)
 
     def attach(self, loop: asyncio.AbstractEventLoop, on_commit: Callable[[], None]) -> None:
         """Start the writer.
@@ -142,6 +148,22 @@ class Journal:
     async def recover(self) -> int:
         """End what dead processes left unfinished as FAILED; returns how many tasks that were."""
         return await self.writer.call(lambda connection: owners.recover(connection, self.path, self.owner))
+
+    async def request_cancel(self, task_id: str) -> bool:
+        """Ask another owner to cancel a task; whether there is an unfinished one.
+
+        Raises:
+            JournalError: the journal takes no writes.
+        """
+        return await self.writer.call(partial(request_cancel, task_id=task_id, me=self.owner.id))
+
+    def cancel_requests(self) -> list[tuple[str, str]]:
+        """The ids of our tasks that others want cancelled, each with when that was asked.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        return [(task_id, at) for task_id, at in self.reader.rows(requests_query(self.owner.id))]
 
     async def delete_ended(self, policy: Retention) -> int:
         """Delete what has been kept long enough, step by step; returns how many tasks that were."""
@@ -174,6 +196,7 @@ class Journal:
         atexit.unregister(self._at_exit)
         unwritten = self.writer.close() if self._writer is not None else []
         self.reader.close()
+        self.pulse.close()
         stopped = False
         try:
             with closing(self._connection):

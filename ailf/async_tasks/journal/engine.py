@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import aiosqlite
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
 from ailf.async_tasks.journal.schema import APPLICATION_ID
 from ailf.errors import JournalError
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 MINIMUM_SQLITE = (3, 37, 0)
 """The first release with STRICT tables (https://sqlite.org/stricttables.html)."""
@@ -176,12 +178,15 @@ def sync_engine(path: Path, access: Access, durability: Durability = Durability.
     )
 
 
-def async_engine(path: Path) -> AsyncEngine:
+def async_engine(path: Path) -> "AsyncEngine":
     """An engine for awaitable reads.
 
     It keeps no connection between two reads: each has a thread, and a program that forgets to
     dispose of the engine must still be able to exit.
     """
+    # A third of the time to import SQLAlchemy, which the command, always in a hurry, has no use for.
+    import aiosqlite  # noqa: PLC0415
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
 
     async def creator() -> aiosqlite.Connection:
         connection = await aiosqlite.connect(uri(path, Access.READ), uri=True, isolation_level=None)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,7 +26,6 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ailf.async_tasks.journal.engine import translated
 from ailf.async_tasks.journal.rows import encode_value, metadata_path, storable, time_text
@@ -34,6 +33,9 @@ from ailf.async_tasks.journal.schema import owners, task_events, tasks
 from ailf.async_tasks.journal.sql import Statement, positional
 from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import ENDED
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 Row = tuple[Any, ...]
 
@@ -293,7 +295,7 @@ class Reader:
 class AsyncReader:
     """Reads without blocking the event loop."""
 
-    def __init__(self, engine: AsyncEngine, path: Path) -> None:
+    def __init__(self, engine: "AsyncEngine", path: Path) -> None:
         self._engine = engine
         self._path = path
         self._reads: set[asyncio.Task[list[Row]]] = set()

@@ -1,0 +1,69 @@
+"""What other processes do with the journal: hearing of it soon, at next to no cost, and doing what they ask."""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from ailf.async_tasks.journal import Journal
+from ailf.async_tasks.live import LiveTasks
+from ailf.async_tasks.watching import Commits
+from ailf.errors import JournalError
+
+WATCHED_LOOK_SECONDS = 0.05
+"""How often to look whether anybody has written, while somebody here waits for that."""
+
+LOOK_SECONDS = 0.5
+"""How often otherwise: a request to cancel a task of ours is noticed within a second."""
+
+log = logging.getLogger("ailf.async_tasks")
+
+
+class Others:
+    """The other processes on a journal, as one manager hears of them."""
+
+    def __init__(self, journal: Journal, commits: Commits, live: LiveTasks) -> None:
+        """Begin to know of them.
+
+        Args:
+            journal: the journal.
+            commits: told whenever anybody has written.
+            live: the tasks that others may want cancelled.
+        """
+        self._journal = journal
+        self._commits = commits
+        self._live = live
+        # A request is obeyed once; one that is made again has another time.
+        self._obeyed: dict[str, str] = {}
+
+    async def listen(self) -> None:
+        """Look again and again, for as long as the manager runs."""
+        has_news = False
+        while True:
+            await self._pause()
+            if self._journal.pulse.has_changed():
+                has_news = True
+                self._commits.notify()
+            if has_news and self._live.is_busy:
+                try:
+                    self._obey()
+                except JournalError as error:
+                    # It stays news, and is read when the journal can be.
+                    log.debug("Cannot see what other processes ask for: %s", error)
+                    continue
+            has_news = False
+
+    async def _pause(self) -> None:
+        if self._commits.is_watched:
+            await asyncio.sleep(WATCHED_LOOK_SECONDS)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._commits.somebody_watches()
+
+    def _obey(self) -> None:
+        requests = dict(self._journal.cancel_requests())
+        for task_id, at in requests.items():
+            if self._obeyed.get(task_id) != at:
+                log.info("Another process asked to cancel task %s.", task_id, extra={"task_id": task_id})
+                self._live.cancel_soon(task_id)
+        self._obeyed = requests
