@@ -1,6 +1,7 @@
 """Several processes on one journal, and trouble for all of them.
 
-``python -m tests.faults.chaos --seconds 60 --seed 7`` prints what it did as one line of figures. Workers run tasks and say what was acknowledged to them. Meanwhile they are killed, stopped and
+``python -m tests.faults.chaos --seconds 60 --seed 7`` prints what it did as one line of figures. Workers run
+tasks and say what was acknowledged to them. Meanwhile they are killed, stopped and
 continued, their disk is made small, and a stranger locks the journal. In the end the journal must have
 everything that was acknowledged, and no task of a process that lived may be FAILED for its death.
 """
