@@ -127,7 +127,6 @@ def run_on(engine: Engine) -> None:
         "transactional_ddl": True,
         "compare_type": compare_type,
         "compare_server_default": True,
-        "render_as_batch": True,
     }
     with engine.connect() as connection:
         # A batch migration drops and renames tables: with foreign keys on, that would delete the

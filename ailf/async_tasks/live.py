@@ -42,7 +42,7 @@ class LiveTask:
     """A task of this process that has not ended in the journal yet."""
 
     __slots__ = (
-        *("context", "id", "is_over", "is_small", "job", "last_at", "message", "name", "outcome"),
+        *("context", "id", "is_journaled", "is_over", "is_small", "job", "last_at", "message", "name", "outcome"),
         *("progress", "refusal", "runner", "status", "stop_reason", "timeout", "waiters"),
     )
 
@@ -52,6 +52,8 @@ class LiveTask:
         self.name = name
         self.timeout = timeout
         self.context = contextvars.copy_context()
+        self.is_journaled = False
+        """Whether its submission is committed."""
         self.is_small = False
         """Whether the outcome is worth keeping in memory for a while."""
         self.is_over = False
@@ -145,7 +147,7 @@ class LiveTasks:
         if not self._queue and self._has_free_slot():
             changes.append(self._take_slot(task, task.last_at))
         written: asyncio.Future[None] = loop.create_future()
-        self._record(changes, partial(_resolve, written))
+        self._record(changes, partial(self._submitted, task, written))
         try:
             await written
         except AilfError as refusal:
@@ -165,6 +167,10 @@ class LiveTasks:
         else:
             self._queue.append(task)
             self._fill_slots()
+
+    def _submitted(self, task: LiveTask, written: asyncio.Future[None], refusal: AilfError | None) -> None:
+        task.is_journaled = refusal is None
+        _resolve(written, refusal)
 
     def report(self, task_id: str, progress: float, message: str | None) -> bool:
         """Record progress, from any thread; False where there is no such task or it has ended."""
@@ -341,8 +347,10 @@ class LiveTasks:
             if len(self._outcomes) > RECENT_OUTCOMES:
                 del self._outcomes[next(iter(self._outcomes))]
         if refusal is not None:
-            log.error("The end of task %s is not in the journal: %s", task.id, refusal)
             self._results.pop(task.id, None)
+        # A submission whose caller was cancelled, and that was refused as well, has no end to miss.
+        if refusal is not None and task.is_journaled:
+            log.error("The end of task %s is not in the journal: %s", task.id, refusal)
         self._forget(task, refusal)
 
     def _give_up(self, task: LiveTask, refusal: AilfError) -> None:

@@ -196,3 +196,18 @@ async def test_promise_8_the_journal_is_legible(manager: TaskManager, journal: P
 def test_a_conflict_is_an_error_of_the_journal() -> None:
     """A refused guard is told apart from a journal that cannot be written, and caught with it."""
     assert issubclass(TaskConflictError, JournalError)
+
+
+async def test_a_submission_that_is_cancelled_and_refused_leaves_no_trace(
+    manager: TaskManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is told that the end of a task is missing which the journal never had."""
+    taken = await manager.submit(asyncio.sleep(0), task_id="taken")
+    await manager.wait_for_task(taken)
+    second = asyncio.create_task(manager.submit(asyncio.sleep(0), task_id="taken"))
+    await asyncio.sleep(0)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    await manager.result(await manager.submit(asyncio.sleep(0)))
+    assert "not in the journal" not in caplog.text

@@ -235,8 +235,10 @@ class Journal:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _at_exit(self) -> None:
-        if self._writer is not None and not self.is_inherited:
-            self._writer.close(AT_EXIT_PATIENCE_SECONDS)
+        if self._writer is None or self.is_inherited:
+            return
+        # A thread that still waits for a lock ends with the process, and its transaction with it.
+        if self._writer.close_at_exit(AT_EXIT_PATIENCE_SECONDS):
             self._connection.close()
 
 

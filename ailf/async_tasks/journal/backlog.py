@@ -124,6 +124,11 @@ class Backlog:
             self._retry_at = 0.0
             self._ring()
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether it takes no more work."""
+        return self._closing_at is not None
+
     def left(self) -> list[Record]:
         """What is waiting."""
         with self._lock:

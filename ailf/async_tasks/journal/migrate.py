@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from ailf.async_tasks.journal.engine import (
     PRIVATE_FILE,
@@ -27,7 +27,7 @@ from ailf.async_tasks.journal.engine import (
 )
 from ailf.async_tasks.journal.inspection import ask, assert_is_journal, assert_is_sound
 from ailf.async_tasks.journal.paths import owners_folder
-from ailf.errors import JournalVersionError
+from ailf.errors import JournalError, JournalVersionError
 
 HEAD = "0002"
 """The newest revision; a test holds it to what ``migrations/`` says."""
@@ -36,6 +36,9 @@ KNOWN = frozenset({None, "0001", "0002"})
 """Every revision that this release can upgrade from; None is a journal whose tables are not there yet."""
 
 MIGRATION_LOCK = "migration.lock"
+
+MIGRATION_PATIENCE_SECONDS = 300.0
+"""How long a start waits for another process's migration, which takes a while on a large journal."""
 
 _one_upgrade_at_a_time = threading.Lock()
 """Alembic keeps the context of a running migration in module globals."""
@@ -101,12 +104,22 @@ def is_new(path: Path) -> bool:
 
 @contextmanager
 def migration_lock(path: Path) -> Iterator[None]:
-    """Hold the lock under which one process at a time migrates this journal."""
+    """Hold the lock under which one process at a time migrates this journal.
+
+    Raises:
+        JournalError: another process holds it for too long.
+    """
     folder = owners_folder(path)
     with translated(path, "locked"):
         folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         lock = FileLock(folder / MIGRATION_LOCK, mode=PRIVATE_FILE, fallback_to_soft=False)
-        lock.acquire()
+        try:
+            lock.acquire(timeout=MIGRATION_PATIENCE_SECONDS)
+        except Timeout:
+            raise JournalError(
+                f"The journal {path} cannot be opened: another process has been migrating it for over "
+                f"{MIGRATION_PATIENCE_SECONDS:g} seconds; find what holds {folder / MIGRATION_LOCK}."
+            ) from None
     try:
         yield
     finally:

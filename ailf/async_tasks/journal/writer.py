@@ -31,6 +31,9 @@ LAST_RETRY_SECONDS = 2.0
 CLOSING_PATIENCE_SECONDS = 10.0
 """How long a closing writer goes on trying to write what it still has."""
 
+CLOSING_BUSY_MILLISECONDS = 250
+"""How long each of these tries waits for a lock that another program holds."""
+
 COMMITS_A_CHECKPOINT = 300
 """After how many commits the log is brought into the file: of about ten pages each, some 12 MB of log."""
 
@@ -133,6 +136,12 @@ class Writer:
         self._thread.join()
         return self._backlog.left()
 
+    def close_at_exit(self, patience: float) -> bool:
+        """The same for a process that ends in any case; returns whether the thread has ended in time."""
+        self._backlog.close(patience)
+        self._thread.join(patience)
+        return not self._thread.is_alive()
+
     def _run(self) -> None:
         while (taken := self._backlog.take()) is not None:
             records, work = taken
@@ -180,6 +189,8 @@ class Writer:
                 f"The journal {self._path} was deleted or replaced while it was in use; "
                 "put the file back, or stop this program and start it again."
             )
+        if self._backlog.is_closing:
+            self._connection.execute(f"PRAGMA busy_timeout={CLOSING_BUSY_MILLISECONDS}")
         self._connection.execute("BEGIN IMMEDIATE")
 
     def _write_one_by_one(self, records: list[Record]) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from ailf.async_tasks.journal import migrate
 from ailf.async_tasks.journal.engine import Access, connect, create_file
 from ailf.async_tasks.journal.migrate import MigrateMode, ensure_current
+from ailf.async_tasks.journal.paths import owners_folder
 from ailf.errors import JournalError, JournalVersionError
 from tests.async_tasks.journal.support import (
     RUNNING,
@@ -271,3 +273,14 @@ asyncio.run(main())
 """
     assert python(program, journal) == "True\n"
     assert python(program, journal) == "False\n"
+
+
+def test_a_migration_that_hangs_elsewhere_holds_nobody_up_for_ever(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for it gives up with an error that names the lock."""
+    monkeypatch.setattr(migrate, "MIGRATION_PATIENCE_SECONDS", 0.01)
+    folder = owners_folder(journal)
+    folder.mkdir()
+    with FileLock(folder / migrate.MIGRATION_LOCK), pytest.raises(JournalError, match=r"migration\.lock"):
+        ensure_current(journal)
