@@ -1,7 +1,8 @@
 """Several processes on one journal, and trouble for all of them.
 
-``python -m tests.faults.chaos --seconds 60 --seed 7`` prints what it did as one line of figures. Workers run
-tasks and say what was acknowledged to them. Meanwhile they are killed, stopped and
+``python -m tests.faults.chaos --seconds 60 --seed 7`` prints what it did as one line of figures.
+
+Workers run tasks and say what was acknowledged to them. Meanwhile they are killed, stopped and
 continued, their disk is made small, and a stranger locks the journal. In the end the journal must have
 everything that was acknowledged, and no task of a process that lived may be FAILED for its death.
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.faults.check import assert_sound, ends_in, reopened
+from tests.faults.check import assert_sound, ends_in, recover
 from tests.faults.children import CONTEXT, PATIENCE_SECONDS
 from tests.faults.worker import work
 
@@ -149,7 +150,7 @@ class Chaos:
         self.figures["disks filled"] += 1
 
     def _check(self) -> None:
-        reopened(self._journal)
+        recover(self._journal)
         assert_sound(self._journal)
         ends = ends_in(self._journal)
         self.figures["tasks"] = len(ends)

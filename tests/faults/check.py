@@ -30,6 +30,16 @@ def reopened(journal: Path) -> dict[str, tuple[TaskInfo, list[TaskEvent]]]:
     return asyncio.run(read())
 
 
+def recover(journal: Path) -> None:
+    """Start a manager on the journal, which ends what dead processes left, and stop it."""
+
+    async def start_and_stop() -> None:
+        async with TaskManager(journal, retention=None):
+            pass
+
+    asyncio.run(start_and_stop())
+
+
 def assert_sound(journal: Path) -> None:
     """The file is whole, each timeline is one that the state machine allows, and it agrees with its task's row."""
     with closing(sqlite3.connect(journal)) as connection:
