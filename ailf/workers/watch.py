@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from kombu.utils.url import maybe_sanitize_url
+
 from ailf.errors import BrokerError, InvalidArgumentError, ResultExpiredError, WorkerLostError
 from ailf.workers.liveness import Signs, Verdict, is_held, judge
 from ailf.workers.reply import Place, Reply, Stage, failure
@@ -141,7 +143,7 @@ class Watch:
         return sent if self._app.conf.task_always_eager else None
 
     def _unsent(self, error: object) -> BrokerError:
-        address = self._app.connection_for_write().as_uri()
+        address = maybe_sanitize_url(str(self._app.conf.broker_url))
         return BrokerError(
             f"The Celery task {self._signature.task} could not be sent to the broker at {address}: {error}. "
             "Start the broker, or set $CELERY_BROKER_URL to where it is."
