@@ -2,8 +2,10 @@
 
 import asyncio
 import copy
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 from ailf.errors import BrokerError
@@ -19,14 +21,21 @@ GROWTH = 1.3
 TROUBLE_LIMIT = 30.0
 """Seconds for which the result back-end may be out of reach before the wait for a result fails."""
 
-# Celery's calls block, some of them for seconds when a server is away: they must not take the threads of others.
-_THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="ailf-celery")
 _T = TypeVar("_T")
+
+
+@cache
+def _threads(_process: int) -> ThreadPoolExecutor:
+    """Give this process's threads for Celery's calls, which block, some of them for seconds when a server is away.
+
+    They are no others' threads, because of that; and no parent's, because a fork leaves all threads behind.
+    """
+    return ThreadPoolExecutor(max_workers=8, thread_name_prefix="ailf-celery")
 
 
 async def in_thread(call: Callable[[], _T]) -> _T:
     """Run a blocking call of Celery's in a thread, and wait for what it returns."""
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, call)
+    return await asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), call)
 
 
 def next_interval(interval: float) -> float:

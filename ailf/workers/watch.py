@@ -47,6 +47,7 @@ class Watch:
         self._id = celery_id
         self._progress = progress
         self._worker_timeout = worker_timeout
+        self._sending: asyncio.Future[Any] | None = None
         self._last: Reply | None = None
         self._place: Place | None = None
         self._heard_at = 0.0
@@ -85,10 +86,12 @@ class Watch:
 
     async def revoke(self) -> None:
         """Have the task never run, or stop it: best effort, within bounds."""
-        call = in_thread(lambda: self._app.control.revoke(self._id, terminate=True))
         with suppress(Exception):
             async with asyncio.timeout(REVOKE_LIMIT):
-                await asyncio.shield(call)
+                # What is still being sent would arrive after its own revocation.
+                if self._sending is not None:
+                    await asyncio.wait([self._sending])
+                await in_thread(lambda: self._app.control.revoke(self._id, terminate=True))
 
     async def _prepare(self) -> tuple[Any, Any]:
         """Give the signature its id, and the back-end its connection: with a database that takes a while."""
@@ -131,7 +134,10 @@ class Watch:
         """Send the task; gives its result at once where Celery is set to run tasks eagerly, else None."""
         try:
             async with asyncio.timeout(SEND_LIMIT):
-                return await in_thread(self._apply)
+                self._sending = asyncio.ensure_future(in_thread(self._apply))
+                # Whoever gives up waiting for it still gets to know how it ended.
+                self._sending.add_done_callback(lambda sending: sending.cancelled() or sending.exception())
+                return await asyncio.shield(self._sending)
         except TimeoutError as error:
             raise self._unsent(f"it did not answer within {SEND_LIMIT:g} s") from error
         except Exception as error:
@@ -237,7 +243,7 @@ class Watch:
         elif self._last is not None:
             story = "its worker died with it"
         else:
-            story = "no worker has begun it"
+            story = "no worker has begun it, and one that is started now may still find it in its queue"
         return WorkerLostError(
             f"The Celery task {self._id} is lost: {story}; {finding}. Start a worker "
             "(celery -A ailf.workers.celery_app worker, with the same broker) and send it again.",

@@ -4,13 +4,14 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import chain, chord, group
+from celery import Signature, chain, chord, group
 
 from ailf.async_tasks import TaskManager, TaskStatus
 from ailf.errors import (
@@ -187,6 +188,36 @@ def queued(worker: Worker) -> int:
         return int(connection.default_channel.queue_declare(queue="ailf", passive=True).message_count)
 
 
+async def test_a_task_that_was_cancelled_while_it_was_sent_never_starts(
+    folder_worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The revocation comes after the task, so that the worker knows what it is about."""
+    sending = threading.Event()
+    release = threading.Event()
+    signature = folder_worker.app.signature("test.hold", args=[str(tmp_path)])
+    apply_async = Signature.apply_async
+
+    def slowly(self: Any, *args: Any, **options: Any) -> Any:
+        sending.set()
+        release.wait(30)
+        return apply_async(self, *args, **options)
+
+    monkeypatch.setattr(Signature, "apply_async", slowly)
+    waiting = asyncio.create_task(run_celery(signature))
+    await until(sending.is_set)
+    waiting.cancel()
+    await asyncio.sleep(0)
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    monkeypatch.undo()
+    assert await run_celery(folder_worker.app.signature("test.add", args=[1, 1])) == 2
+    await until(lambda: queued(folder_worker) == 0)
+    # Revoked before it began, or terminated just after.
+    await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in begun(tmp_path)))
+    assert not (tmp_path / "ended").exists()
+
+
 async def test_a_revocation_by_somebody_else_is_told(prefork_worker: Worker, tmp_path: Path) -> None:
     """The wait ends, and says so."""
     waiting = asyncio.create_task(run_celery(prefork_worker.app.signature("test.hold", args=[str(tmp_path)])))
@@ -339,7 +370,7 @@ async def test_a_broker_alone_that_is_down_is_one_clear_error(tmp_path: Path) ->
 
 
 async def test_without_a_worker_the_wait_is_bounded(tmp_path: Path, impatient: None) -> None:
-    """The error says how to start one; nothing is left in the queue for later."""
+    """The error says how to start one, and what becomes of the task then."""
     app = sender({"AILF_CELERY_FOLDER": str(tmp_path / "celery")})
     with pytest.raises(WorkerLostError, match=r"no worker has begun it.*celery -A ailf\.workers\.celery_app worker"):
         await run_celery(app.signature("test.add", args=[1, 1]), worker_timeout=1)
