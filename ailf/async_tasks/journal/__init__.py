@@ -25,6 +25,7 @@ from ailf.async_tasks.journal.engine import (
     async_engine,
     connect,
     journal_error,
+    looking_engine,
     sync_engine,
     translated,
 )
@@ -257,9 +258,9 @@ def open_reader(path: Path) -> Reader:
     if (revision := revision_of(path)) != HEAD:
         raise JournalVersionError(
             f"The journal {path} is at revision {revision}, this release reads {HEAD}: "
-            "run `alembic upgrade head` on it."
+            "run `ailf journal upgrade`, or `alembic upgrade head` on it."
         )
-    return Reader(sync_engine(path, Access.READ), path)
+    return Reader(looking_engine(path), path)
 
 
 def _in_words(record: Record) -> list[str]:

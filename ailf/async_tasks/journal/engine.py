@@ -155,6 +155,26 @@ def connect(path: Path, access: Access, durability: Durability = Durability.PROC
     return connection
 
 
+def look(path: Path) -> sqlite3.Connection:
+    """A connection that only reads, for somebody who has no part in the journal and leaves nothing beside it.
+
+    SQLite makes the write-ahead log's two files wherever they are missing, and only a connection that may
+    write takes them away again at its end; so this is one, told to change nothing.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    access = Access.READ if log.exists() else Access.WRITE
+    connection = sqlite3.connect(
+        uri(path, access), uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        for statement in pragmas(Access.READ, Durability.PROCESS):
+            connection.execute(statement)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def _assert_wal(path: Path, reply: tuple[str]) -> None:
     if reply != ("wal",):
         raise JournalError(
@@ -172,6 +192,17 @@ def sync_engine(path: Path, access: Access, durability: Durability = Durability.
     return create_engine(
         "sqlite+pysqlite://",
         creator=lambda: connect(path, access, durability),
+        poolclass=QueuePool,
+        max_overflow=-1,
+        pool_reset_on_return=None,
+    )
+
+
+def looking_engine(path: Path) -> Engine:
+    """An engine whose connections are opened by ``look``."""
+    return create_engine(
+        "sqlite+pysqlite://",
+        creator=lambda: look(path),
         poolclass=QueuePool,
         max_overflow=-1,
         pool_reset_on_return=None,

@@ -149,6 +149,26 @@ def _revision(connection: sqlite3.Connection) -> str | None:
     return rows[0][0] if rows else None
 
 
+def copy_journal(path: Path, copy: Path) -> None:
+    """Copy a journal with SQLite's own backup, consistent even while others write to it.
+
+    Args:
+        path: the journal.
+        copy: where to; an empty file is there, of the mode that the copy is to have.
+    """
+    source = connect(path, Access.READ)
+    try:
+        target = sqlite3.connect(copy, isolation_level=None)
+        try:
+            source.backup(target)
+            # The copy says WAL, as the original does; as one plain file it is easier to keep.
+            target.execute("PRAGMA journal_mode=DELETE")
+        finally:
+            target.close()
+    finally:
+        source.close()
+
+
 def back_up(path: Path, revision: str) -> Path:
     """Copy a journal beside itself with SQLite's own backup, consistent even while others write to it.
 
@@ -162,17 +182,7 @@ def back_up(path: Path, revision: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     copy = path.with_name(f"{path.name}.backup-{revision}-{stamp}")
     copy.touch(mode=PRIVATE_FILE, exist_ok=False)
-    source = connect(path, Access.READ)
-    try:
-        target = sqlite3.connect(copy, isolation_level=None)
-        try:
-            source.backup(target)
-            # The copy says WAL, as the original does; as one plain file it is easier to keep.
-            target.execute("PRAGMA journal_mode=DELETE")
-        finally:
-            target.close()
-    finally:
-        source.close()
+    copy_journal(path, copy)
     return copy
 
 
@@ -205,6 +215,26 @@ def upgrade(path: Path, revision: str = "head") -> None:
     with _one_upgrade_at_a_time:
         try:
             command.upgrade(alembic_config(path), revision)
+        except Exception as error:
+            # A migration is a program: it may fail with anything.
+            raise journal_error(error, path, "migrated") from error
+
+
+def downgrade(path: Path, revision: str) -> None:
+    """Take back the migrations after a revision, in one transaction.
+
+    Args:
+        path: the journal; its migration lock is held by the caller.
+        revision: an earlier one, which the journal has afterwards.
+
+    Raises:
+        JournalError: a migration failed; the journal is as it was.
+    """
+    from alembic import command  # noqa: PLC0415 - a current journal starts without Alembic
+
+    with _one_upgrade_at_a_time:
+        try:
+            command.downgrade(alembic_config(path), revision)
         except Exception as error:
             # A migration is a program: it may fail with anything.
             raise journal_error(error, path, "migrated") from error

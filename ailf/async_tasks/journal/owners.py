@@ -5,6 +5,7 @@ when the process ends, however it ends, and keeps it while the process is stoppe
 that another process can take is proof of death, and nothing else is.
 """
 
+import fcntl
 import os
 import platform
 import sqlite3
@@ -100,6 +101,24 @@ class OwnerLock:
         if remove:
             self.file.unlink(missing_ok=True)
         self._lock.release()
+
+
+def probe(journal: Path, owner_id: str) -> LockState:
+    """What became of the lock of an owner, as somebody finds who may not change anything: no file is made or removed."""
+    file = owners_folder(journal) / f"{owner_id}{LOCK_SUFFIX}"
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return LockState.GONE
+    except OSError:
+        return LockState.HELD
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return LockState.HELD
+    finally:
+        os.close(descriptor)
+    return LockState.FREE
 
 
 def is_dead(owner: Owner, here: Owner, lock: LockState, *, pid_exists: bool) -> bool:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 Row = tuple[Any, ...]
 
-_ROWID: ColumnElement[int] = literal_column("tasks.rowid")
+ROWID: ColumnElement[int] = literal_column("tasks.rowid")
 """The order of submission: SQLite numbers the rows as they come (https://sqlite.org/rowidtable.html)."""
 
 
@@ -51,7 +51,7 @@ class Query(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
+class Shape:
     """Which conditions a SELECT has, without their values."""
 
     count: bool = False
@@ -83,8 +83,8 @@ def _metadata_condition(index: int, kind: str) -> ColumnElement[bool]:
     return and_(func.json_extract(metadata, path, path) == value, func.json_type(metadata, path).is_not(None))
 
 
-@cache
-def _select_tasks(shape: _Shape) -> Statement:
+def conditions_of(shape: Shape) -> list[ColumnElement[bool]]:
+    """The conditions of a shape, each with parameters for its values."""
     conditions: list[ColumnElement[bool]] = []
     if shape.statuses is not None:
         chosen: list[ColumnElement[str]] = [bindparam(f"status_{index}") for index in range(shape.statuses)]
@@ -94,16 +94,22 @@ def _select_tasks(shape: _Shape) -> Statement:
     if shape.name:
         conditions.append(tasks.c.name == bindparam("name"))
     if shape.created_after or shape.created_before:
-        conditions.append(_ROWID.in_(_rowids_by_time(shape)))
+        conditions.append(ROWID.in_(_rowids_by_time(shape)))
     conditions += [_metadata_condition(index, kind) for index, kind in enumerate(shape.metadata)]
+    return conditions
+
+
+@cache
+def _select_tasks(shape: Shape) -> Statement:
+    conditions = conditions_of(shape)
     if shape.count:
         return positional(select(func.count()).select_from(tasks).where(*conditions))
-    order = _ROWID.desc() if shape.newest_first else _ROWID
+    order = ROWID.desc() if shape.newest_first else ROWID
     page = select(tasks).where(*conditions).order_by(order)
     return positional(page.limit(bindparam("limit")).offset(bindparam("offset")))
 
 
-def _rowids_by_time(shape: _Shape) -> Select[int]:
+def _rowids_by_time(shape: Shape) -> Select[int]:
     """The tasks of a stretch of time, found by its index.
 
     As a query of its own: SQLite, which may take either the index or the order of submission, prefers
@@ -137,20 +143,21 @@ def tasks_query(
         limit: at most so many; None is all.
         offset: without the first so many.
     """
-    shape, values = _shape_of(task_filter, newest_first=newest_first)
+    shape, values = shape_of(task_filter, newest_first=newest_first)
     # A negative LIMIT is none (https://sqlite.org/lang_select.html#limitoffset).
-    return _bound(_select_tasks(shape), values | {"limit": -1 if limit is None else limit, "offset": offset})
+    return bound(_select_tasks(shape), values | {"limit": -1 if limit is None else limit, "offset": offset})
 
 
 def count_query(task_filter: TaskFilter) -> Query:
     """How many tasks a filter lets through."""
-    shape, values = _shape_of(task_filter, count=True)
-    return _bound(_select_tasks(shape), values)
+    shape, values = shape_of(task_filter, count=True)
+    return bound(_select_tasks(shape), values)
 
 
-def _shape_of(
+def shape_of(
     task_filter: TaskFilter, *, count: bool = False, newest_first: bool = False
-) -> tuple[_Shape, dict[str, Any]]:
+) -> tuple[Shape, dict[str, Any]]:
+    """The conditions of a filter, and the values that go with them."""
     statuses = task_filter.statuses
     values: dict[str, Any] = {f"status_{index}": status for index, status in enumerate(statuses or ())}
     if task_filter.name is not None:
@@ -164,7 +171,7 @@ def _shape_of(
         kind, value = _metadata_value(wanted)
         kinds.append(kind)
         values |= {f"path_{index}": metadata_path(key), f"value_{index}": value}
-    shape = _Shape(
+    shape = Shape(
         count=count,
         statuses=None if statuses is None else len(statuses),
         name=task_filter.name is not None,
@@ -176,7 +183,8 @@ def _shape_of(
     return shape, values
 
 
-def _bound(statement: Statement, values: dict[str, Any]) -> Query:
+def bound(statement: Statement, values: dict[str, Any]) -> Query:
+    """A statement with its values, in its order."""
     return Query(statement.sql, tuple(values[name] for name in statement.parameters))
 
 
@@ -219,7 +227,7 @@ def events_query(task_id: str) -> Query:
 def events_after_query(after: int, task_id: str | None, limit: int) -> Query:
     """The next events after one, of one task or of all."""
     values = {"after": after, "task_id": task_id, "limit": limit}
-    return _bound(_EVENTS_AFTER if task_id is None else _TASK_EVENTS_AFTER, values)
+    return bound(_EVENTS_AFTER if task_id is None else _TASK_EVENTS_AFTER, values)
 
 
 def existing_query(task_ids: Iterable[str]) -> Query:

@@ -4,7 +4,7 @@ The migrations create the journal, with their own frozen text; this module says 
 must have made. ``alembic check`` compares the two, views and triggers included.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 from sqlalchemy import (
@@ -211,6 +211,58 @@ _TO_GO = (
 
 _ERROR = "coalesce(error_type || ': ', '') || coalesce(error, '')"
 
+
+def stats_sql(line: Callable[[str, int], str], local: Callable[[str], str], since: str | None = None) -> str:
+    """The statistics of each name, as a SELECT.
+
+    Args:
+        line: shows a text of a length.
+        local: shows a time.
+        since: a parameter for the time before which tasks do not count; None is no such time.
+    """
+    after = "" if since is None else f" AND created_at >= {since}"
+    where = "" if since is None else f"WHERE tasks.created_at >= {since}\n"
+    return f"""\
+WITH ran AS (
+  -- The tasks that ran, each with its place among those of its name, the quickest first.
+  SELECT
+    name,
+    ran_s,
+    row_number() OVER (PARTITION BY name ORDER BY ran_s) AS place,
+    count(*) OVER (PARTITION BY name) AS runs
+  FROM (SELECT name, {_seconds("started_at", "completed_at")} AS ran_s FROM tasks WHERE completed_at IS NOT NULL{after})
+  WHERE ran_s IS NOT NULL
+),
+durations AS (
+  SELECT
+    name,
+    max(ran_s) FILTER (WHERE place <= (runs + 1) / 2) AS median_s,
+    max(ran_s) FILTER (WHERE place <= (9 * runs + 9) / 10) AS p90_s,
+    max(ran_s) AS worst_s
+  FROM ran
+  GROUP BY name
+),
+failures AS (
+  -- With max() SQLite takes the other columns from the row that has it.
+  SELECT name, max(completed_at) AS failed_at, {_ERROR} AS error FROM tasks WHERE status = 'failed'{after} GROUP BY name
+)
+SELECT
+  {line("tasks.name", 40)} AS name,
+  count(*) AS tasks,
+  sum({one_of("tasks.status", UNFINISHED)}) AS active,
+  sum(tasks.status = 'completed') AS completed,
+  sum(tasks.status = 'failed') AS failed,
+  sum(tasks.status = 'cancelled') AS cancelled,
+  durations.median_s,
+  durations.p90_s,
+  durations.worst_s,
+  {local("failures.failed_at")} AS last_failed,
+  {line("failures.error", 80)} AS last_error
+FROM tasks LEFT JOIN durations ON durations.name = tasks.name LEFT JOIN failures ON failures.name = tasks.name
+{where}GROUP BY tasks.name
+ORDER BY count(*) DESC, tasks.name"""
+
+
 VIEWS = {
     "task_history": f"""\
 CREATE VIEW task_history AS
@@ -274,44 +326,5 @@ SELECT
   task_events.seq
 FROM task_events JOIN tasks ON tasks.id = task_events.task_id
 ORDER BY task_events.seq""",
-    "task_stats": f"""\
-CREATE VIEW task_stats AS
-WITH ran AS (
-  -- The tasks that ran, each with its place among those of its name, the quickest first.
-  SELECT
-    name,
-    ran_s,
-    row_number() OVER (PARTITION BY name ORDER BY ran_s) AS place,
-    count(*) OVER (PARTITION BY name) AS runs
-  FROM (SELECT name, {_seconds("started_at", "completed_at")} AS ran_s FROM tasks WHERE completed_at IS NOT NULL)
-  WHERE ran_s IS NOT NULL
-),
-durations AS (
-  SELECT
-    name,
-    max(ran_s) FILTER (WHERE place <= (runs + 1) / 2) AS median_s,
-    max(ran_s) FILTER (WHERE place <= (9 * runs + 9) / 10) AS p90_s,
-    max(ran_s) AS worst_s
-  FROM ran
-  GROUP BY name
-),
-failures AS (
-  -- With max() SQLite takes the other columns from the row that has it.
-  SELECT name, max(completed_at) AS failed_at, {_ERROR} AS error FROM tasks WHERE status = 'failed' GROUP BY name
-)
-SELECT
-  {_line("tasks.name", 40)} AS name,
-  count(*) AS tasks,
-  sum({one_of("tasks.status", UNFINISHED)}) AS active,
-  sum(tasks.status = 'completed') AS completed,
-  sum(tasks.status = 'failed') AS failed,
-  sum(tasks.status = 'cancelled') AS cancelled,
-  durations.median_s,
-  durations.p90_s,
-  durations.worst_s,
-  {_local("failures.failed_at")} AS last_failed,
-  {_line("failures.error", 80)} AS last_error
-FROM tasks LEFT JOIN durations ON durations.name = tasks.name LEFT JOIN failures ON failures.name = tasks.name
-GROUP BY tasks.name
-ORDER BY count(*) DESC, tasks.name""",
+    "task_stats": "CREATE VIEW task_stats AS\n" + stats_sql(_line, _local),
 }
