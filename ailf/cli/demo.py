@@ -25,6 +25,7 @@ from ailf.async_tasks import TaskInfo, TaskManager, TaskStatus, current_task
 from ailf.async_tasks.journal import open_reader
 from ailf.async_tasks.journal.queries import runs_query, view_query
 from ailf.cli.demo_child import READY
+from ailf.cli.screens import COLOURS
 
 MOST_FILES = 300
 CONCURRENCY = 8
@@ -32,13 +33,6 @@ BLOCK_BYTES = 16 * 1024
 RETENTION = timedelta(days=30)
 LATEST = 8
 COLUMN_GAP = 3
-COLOURS = {
-    TaskStatus.PENDING: "dim",
-    TaskStatus.RUNNING: "cyan",
-    TaskStatus.COMPLETED: "green",
-    TaskStatus.FAILED: "red",
-    TaskStatus.CANCELLED: "yellow",
-}
 
 
 def run(folder: Path | None, journal: Path) -> None:

@@ -25,7 +25,6 @@ from ailf.async_tasks.journal.engine import (
     async_engine,
     connect,
     journal_error,
-    looking_engine,
     sync_engine,
     translated,
 )
@@ -260,7 +259,7 @@ def open_reader(path: Path) -> Reader:
             f"The journal {path} is at revision {revision}, this release reads {HEAD}: "
             "run `ailf journal upgrade`, or `alembic upgrade head` on it."
         )
-    return Reader(looking_engine(path), path)
+    return Reader(sync_engine(path, Access.READ), path)
 
 
 def _in_words(record: Record) -> list[str]:

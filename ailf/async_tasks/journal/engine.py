@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -155,24 +155,24 @@ def connect(path: Path, access: Access, durability: Durability = Durability.PROC
     return connection
 
 
-def look(path: Path) -> sqlite3.Connection:
-    """A connection that only reads, for somebody who has no part in the journal and leaves nothing beside it.
+@contextmanager
+def leaving_nothing(path: Path) -> Iterator[None]:
+    """For the time that somebody reads who has no part in the journal: afterwards nothing new is beside it.
 
-    SQLite makes the write-ahead log's two files wherever they are missing, and only a connection that may
-    write takes them away again at its end; so this is one, told to change nothing.
+    SQLite makes the write-ahead log's two files wherever they are missing, for a reader too; but only a
+    connection that may write takes them away again with its end. So the last one is such a one.
     """
     log = path.with_name(f"{path.name}-wal")
-    access = Access.READ if log.exists() else Access.WRITE
-    connection = sqlite3.connect(
-        uri(path, access), uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-    )
+    had_log = log.exists()
     try:
-        for statement in pragmas(Access.READ, Durability.PROCESS):
-            connection.execute(statement)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        yield
+    finally:
+        if not had_log and log.exists():
+            with (
+                suppress(sqlite3.Error),
+                closing(sqlite3.connect(uri(path, Access.WRITE), uri=True, timeout=0)) as last,
+            ):
+                last.execute("PRAGMA data_version").fetchall()
 
 
 def _assert_wal(path: Path, reply: tuple[str]) -> None:
@@ -192,17 +192,6 @@ def sync_engine(path: Path, access: Access, durability: Durability = Durability.
     return create_engine(
         "sqlite+pysqlite://",
         creator=lambda: connect(path, access, durability),
-        poolclass=QueuePool,
-        max_overflow=-1,
-        pool_reset_on_return=None,
-    )
-
-
-def looking_engine(path: Path) -> Engine:
-    """An engine whose connections are opened by ``look``."""
-    return create_engine(
-        "sqlite+pysqlite://",
-        creator=lambda: look(path),
         poolclass=QueuePool,
         max_overflow=-1,
         pool_reset_on_return=None,

@@ -104,7 +104,7 @@ class OwnerLock:
 
 
 def probe(journal: Path, owner_id: str) -> LockState:
-    """What became of the lock of an owner, as somebody finds who may not change anything: no file is made or removed."""
+    """What became of the lock of an owner, found without making, changing or removing a file."""
     file = owners_folder(journal) / f"{owner_id}{LOCK_SUFFIX}"
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)

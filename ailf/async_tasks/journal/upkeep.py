@@ -15,7 +15,7 @@ from ailf.async_tasks.journal.engine import (
     Access,
     assert_sqlite_version,
     connect,
-    look,
+    leaving_nothing,
     translated,
 )
 from ailf.async_tasks.journal.inspection import assert_is_journal, companions
@@ -108,7 +108,7 @@ def require_current(path: Path) -> None:
 
 @contextmanager
 def _looking(path: Path) -> Iterator[sqlite3.Connection]:
-    with translated(path, "read"), closing(look(path)) as connection:
+    with translated(path, "read"), leaving_nothing(path), closing(connect(path, Access.READ)) as connection:
         yield connection
 
 

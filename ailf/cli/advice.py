@@ -1,0 +1,89 @@
+"""What a doctor says of a journal: decided from the facts, with nothing looked up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ailf.async_tasks.journal.upkeep import Facts, Life
+from ailf.cli.words import size
+
+LARGE_LOG_BYTES = 256 * 1024 * 1024
+"""From which size on a write-ahead log says that somebody keeps it from being brought into the file."""
+
+LARGE_FREE_SHARE = 0.5
+"""Which part of a file that holds nothing makes it worth writing anew ..."""
+
+LARGE_FREE_BYTES = 16 * 1024 * 1024
+"""... from this size on."""
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    NOTE = "note"
+    """Nothing is to be done."""
+    WARNING = "warning"
+    """Something should be done."""
+    ERROR = "error"
+    """The journal is damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing about a journal, and what to do about it."""
+
+    level: Level
+    text: str
+    advice: str | None = None
+
+
+def findings_about(facts: Facts, damage: Sequence[str]) -> list[Finding]:
+    """What there is to say, the worst first.
+
+    Args:
+        facts: about the journal.
+        damage: what a check found.
+    """
+    found = [
+        *(Finding(Level.ERROR, text, "restore a backup, or move the journal away and start anew") for text in damage),
+        *_about_owners(facts),
+        *_about_the_file(facts),
+        *(Finding(Level.NOTE, f"SQLite {facts.sqlite_version} lacks {what}") for what in facts.sqlite_lacks),
+    ]
+    if not damage:
+        found.append(Finding(Level.OK, "no damage was found"))
+    if facts.revision == facts.newest_revision:
+        found.append(Finding(Level.OK, f"the journal is at the newest revision, {facts.revision}"))
+    worst_first = [Level.ERROR, Level.WARNING, Level.NOTE, Level.OK]
+    return sorted(found, key=lambda finding: worst_first.index(finding.level))
+
+
+def _about_owners(facts: Facts) -> list[Finding]:
+    dead = [owner for owner in facts.owners if owner.life is Life.DEAD]
+    lost = sum(owner.unfinished for owner in dead)
+    elsewhere = [owner for owner in facts.owners if owner.life is Life.ELSEWHERE and owner.unfinished]
+    alive = sum(owner.life is Life.ALIVE for owner in facts.owners)
+    found = [Finding(Level.OK, f"{alive} managers are at work on it")]
+    if dead:
+        what = f"{len(dead)} dead processes left {lost} unfinished tasks"
+        found.append(Finding(Level.WARNING, what, "run `ailf journal recover`, or start a program on it"))
+    if elsewhere:
+        hosts = ", ".join(sorted({owner.host for owner in elsewhere}))
+        what = f"there are unfinished tasks of other machines ({hosts})"
+        found.append(Finding(Level.WARNING, what, "run `ailf journal recover` there; they cannot be judged from here"))
+    return found
+
+
+def _about_the_file(facts: Facts) -> list[Finding]:
+    found = []
+    if facts.revision != facts.newest_revision:
+        what = f"the journal is at revision {facts.revision}, this release works with {facts.newest_revision}"
+        found.append(Finding(Level.WARNING, what, "run `ailf journal upgrade`"))
+    if facts.log_bytes > LARGE_LOG_BYTES:
+        what = f"the write-ahead log has grown to {size(facts.log_bytes)}"
+        found.append(Finding(Level.WARNING, what, "end the program that has been reading from it for so long"))
+    if facts.free_bytes > max(LARGE_FREE_BYTES, LARGE_FREE_SHARE * facts.bytes):
+        what = f"{size(facts.free_bytes)} of {size(facts.bytes)} hold nothing"
+        found.append(Finding(Level.WARNING, what, "run `ailf journal vacuum`"))
+    return found

@@ -1,0 +1,242 @@
+"""The commands that go on: ``watch``, ``tail``, ``wait``, and ``cancel``, which waits for the end as well.
+
+They ask the journal's pulse, which costs next to nothing, and read only when somebody has written.
+"""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ailf.async_tasks.journal import reports, upkeep
+from ailf.async_tasks.journal.pulse import Pulse
+from ailf.async_tasks.journal.queries import Reader, events_after_query
+from ailf.async_tasks.journal.rows import task_event
+from ailf.async_tasks.model import TaskInfo
+from ailf.async_tasks.states import TaskStatus
+from ailf.cli import plain, shapes
+from ailf.cli.codes import NOTHING
+from ailf.cli.options import (
+    Length,
+    complete_id,
+    id_argument,
+    is_terminal,
+    journal_option,
+    json_option,
+    reading,
+    task_by_id,
+    task_of,
+)
+from ailf.cli.words import harmless
+
+LOOK_SECONDS = 0.1
+"""How often to ask whether anybody has written."""
+
+REDRAW_SECONDS = 0.5
+"""How often the live view is drawn again though nobody has: times go on."""
+
+LIFE_SECONDS = 1.0
+"""How often to ask whether the process that is waited for is alive."""
+
+RATE_SECONDS = 60.0
+"""The stretch of time over which rates are counted."""
+
+EVENTS_A_READ = 500
+MOST_RUNNING = 200
+LATEST = 8
+LEAST_ROWS = 24
+
+
+@contextmanager
+def _pulse(journal: Path) -> Iterator[Pulse]:
+    pulse = Pulse(journal)
+    try:
+        yield pulse
+    finally:
+        pulse.close()
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Show what is now, and end.")
+@journal_option
+@json_option
+def watch(*, journal: Path, once: bool, as_json: bool) -> int:
+    """Follow the tasks of running programs, live, until Ctrl-C.
+
+    Bars for what runs, with the time that is left if it goes on like this; what ended last; how many a
+    minute. In a pipe each change is a few lines of text, or with --json an object a line.
+    """
+    with reading(journal) as reader, _pulse(journal) as pulse:
+        if is_terminal() and not as_json:
+            _watch_live(reader, pulse, journal, once=once)
+            return 0
+        while True:
+            at, now = _now(reader, MOST_RUNNING)
+            shape = shapes.now_shape(now, at, RATE_SECONDS)
+            click.echo(shapes.text_of(shape) if as_json else plain.now_lines(now, at))
+            sys.stdout.flush()
+            if once:
+                return 0
+            while not pulse.has_changed():
+                time.sleep(LOOK_SECONDS)
+            # Whatever comes together is shown together.
+            time.sleep(LOOK_SECONDS)
+
+
+def _now(reader: Reader, most: int) -> tuple[datetime, reports.Now]:
+    at = datetime.now(UTC)
+    since = at - timedelta(seconds=RATE_SECONDS)
+    return at, reports.now(reader, running=most, latest=LATEST, since=since)
+
+
+def _watch_live(reader: Reader, pulse: Pulse, journal: Path, *, once: bool) -> None:
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and only a terminal needs it
+    from rich.live import Live  # noqa: PLC0415
+
+    from ailf.cli.screens import live_screen  # noqa: PLC0415
+
+    console = Console(highlight=False)
+
+    def screen() -> Any:
+        room = max(console.height, LEAST_ROWS) - LATEST - 8
+        at, now = _now(reader, room)
+        return live_screen(now, at, RATE_SECONDS, str(journal))
+
+    if once:
+        console.print(screen())
+        return
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # A terminal whose program is told to end gets its cursor and its lines back, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, end)
+    with Live(screen(), console=console, screen=True, auto_refresh=False) as live:
+        drawn = time.monotonic()
+        while True:
+            time.sleep(LOOK_SECONDS)
+            if pulse.has_changed() or time.monotonic() - drawn > REDRAW_SECONDS:
+                live.update(screen(), refresh=True)
+                drawn = time.monotonic()
+
+
+@click.command()
+@click.argument("part", metavar="[ID]", required=False, shell_complete=complete_id)
+@click.option("--lines", "-n", type=click.IntRange(min=0), default=10, show_default=True, help="Begin so many back.")
+@click.option("--no-follow", is_flag=True, help="End with the last event that is there.")
+@journal_option
+@json_option
+def tail(*, part: str | None, lines: int, no_follow: bool, journal: Path, as_json: bool) -> int:
+    """Print events as they come, of one task until its end, or of all until Ctrl-C."""
+    with reading(journal) as reader, _pulse(journal) as pulse:
+        info = None if part is None else task_of(reader, part)
+        task_id = None if info is None else info.id
+        names: dict[str, str] = {} if info is None else {info.id: info.name}
+        after = reports.event_before_the_last(reader, task_id, lines)
+        while True:
+            if task_id is not None:
+                info = task_by_id(reader, task_id)
+            rows = reader.rows(events_after_query(after, task_id, EVENTS_A_READ))
+            for row in rows:
+                event = task_event(row)
+                after = event.seq
+                if as_json:
+                    click.echo(shapes.text_of(shapes.event_shape(event)))
+                    continue
+                name = names.get(event.task_id) or _name_of(reader, names, event.task_id)
+                at, kind, progress, message = plain.event_cells(event)
+                click.echo(
+                    f"{at}  {kind:9}  {harmless(name)}  {progress + '%  ' if progress else ''}{message}".rstrip()
+                )
+            if len(rows) == EVENTS_A_READ:
+                continue
+            sys.stdout.flush()
+            # The state was read before the events: of a task that had ended then, these were the last.
+            if no_follow or (task_id is not None and (info is None or info.status.is_ended)):
+                return 0
+            while not pulse.has_changed():
+                time.sleep(LOOK_SECONDS)
+
+
+def _name_of(reader: Reader, names: dict[str, str], task_id: str) -> str:
+    info = task_by_id(reader, task_id)
+    if len(names) > EVENTS_A_READ:
+        names.clear()
+    return names.setdefault(task_id, "" if info is None else info.name)
+
+
+@click.command()
+@id_argument
+@click.option("--timeout", metavar="DURATION", type=Length(), help="For so long at most.")
+@journal_option
+@json_option
+def wait(*, part: str, timeout: float | None, journal: Path, as_json: bool) -> int:
+    """Wait until a task ends, and print its result; the exit code says whether it completed."""
+    with reading(journal) as reader:
+        info = _ended(reader, task_of(reader, part), journal, timeout)
+    if info is None:
+        return NOTHING
+    if as_json:
+        click.echo(shapes.text_of(shapes.task_shape(info), indent=2))
+    elif info.status is TaskStatus.COMPLETED:
+        is_text = info.result_format == "repr"
+        text = str(info.result) if is_text else json.dumps(info.result, ensure_ascii=not is_terminal(), indent=2)
+        click.echo(harmless(text, lines=True) if is_terminal() else text)
+    else:
+        click.echo(f"ailf: The task {info.status}: {harmless(plain.outcome(info))}", err=True)
+    return 0 if info.status is TaskStatus.COMPLETED else NOTHING
+
+
+@click.command()
+@id_argument
+@click.option("--timeout", metavar="DURATION", type=Length(), help="Wait for its end for so long at most.")
+@journal_option
+def cancel(*, part: str, timeout: float | None, journal: Path) -> int:
+    """Cancel a task of a running program: ask for it, and wait until it has ended."""
+    with reading(journal) as reader:
+        info = task_of(reader, part)
+        if info.status.is_ended or not upkeep.ask_to_cancel(journal, info.id):
+            ended = task_by_id(reader, info.id) or info
+            click.echo(f"ailf: The task has ended already: it is {ended.status}.", err=True)
+            return NOTHING
+        found = _ended(reader, info, journal, timeout)
+    if found is None:
+        return NOTHING
+    if found.status is TaskStatus.CANCELLED:
+        click.echo("cancelled")
+        return 0
+    click.echo(f"ailf: The task was not cancelled, it is {found.status}: {harmless(plain.outcome(found))}", err=True)
+    return NOTHING
+
+
+def _ended(reader: Reader, info: TaskInfo, journal: Path, timeout: float | None) -> TaskInfo | None:
+    """The task once it has ended; None, said why, where that is not to be waited for."""
+    until = None if timeout is None else time.monotonic() + timeout
+    asked = 0.0
+    with _pulse(journal) as pulse:
+        while True:
+            found = task_by_id(reader, info.id)
+            if found is None:
+                click.echo("ailf: The task was deleted.", err=True)
+                return None
+            if found.status.is_ended:
+                return found
+            while not pulse.has_changed():
+                moment = time.monotonic()
+                if until is not None and moment >= until:
+                    click.echo(f"ailf: The task is {found.status} after {timeout:g} seconds.", err=True)
+                    return None
+                if moment - asked >= LIFE_SECONDS:
+                    asked = moment
+                    lives = {state.id: state.life for state in upkeep.owner_states(journal)}
+                    if lives.get(found.owner_id) is upkeep.Life.DEAD:
+                        click.echo("ailf: The task's process has died; run `ailf journal recover`.", err=True)
+                        return None
+                time.sleep(LOOK_SECONDS if until is None else max(0.0, min(LOOK_SECONDS, until - moment)))

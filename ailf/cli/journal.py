@@ -1,0 +1,130 @@
+"""``ailf journal``: the commands about the file as a whole."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ailf.async_tasks.journal import upkeep
+from ailf.cli import shapes
+from ailf.cli.advice import Finding, Level, findings_about
+from ailf.cli.codes import JOURNAL_TROUBLE, NOTHING
+from ailf.cli.options import journal_option, json_option
+from ailf.cli.words import columns, harmless, size
+
+
+@click.group(name="journal")
+def group() -> None:
+    """Look after the journal as a file: what is in it, whether it is whole, backups, upgrades."""
+
+
+@group.command()
+@journal_option
+@json_option
+def info(*, journal: Path, as_json: bool) -> None:
+    """Say how large it is, what is in it, who uses it."""
+    facts = upkeep.facts(journal)
+    if as_json:
+        click.echo(shapes.text_of(asdict(facts), indent=2))
+        return
+    log = f" and {size(facts.log_bytes)} of log" if facts.log_bytes else ""
+    free = f", {size(facts.free_bytes)} of it free" if facts.free_bytes else ""
+    is_current = facts.revision == facts.newest_revision
+    told = [
+        ("journal", harmless(str(facts.path))),
+        ("size", size(facts.bytes) + log + free),
+        ("revision", f"{facts.revision} ({'the newest' if is_current else f'the newest is {facts.newest_revision}'})"),
+        ("tasks", f"{sum(facts.tasks.values())}: " + ", ".join(f"{n} {status}" for status, n in facts.tasks.items())),
+        ("events", str(facts.events)),
+        ("submitted", f"{facts.first_submitted} to {facts.last_submitted}" if facts.first_submitted else ""),
+        ("sqlite", facts.sqlite_version + "".join(f"; lacks {what}" for what in facts.sqlite_lacks)),
+    ]
+    click.echo("\n".join(f"{label + ':':11}{text}" for label, text in told if text))
+    if facts.owners:
+        head = ("owner", "pid", "host", "since", "unfinished", "life")
+        rows = [
+            (one.id, str(one.pid), harmless(one.host), one.started_at, str(one.unfinished), str(one.life))
+            for one in facts.owners
+        ]
+        click.echo("\n" + columns(head, rows))
+
+
+@group.command()
+@journal_option
+def upgrade(*, journal: Path) -> None:
+    """Bring it to the newest revision, after a backup beside it."""
+    before, copy = upkeep.upgrade(journal)
+    if copy is None:
+        click.echo(f"The journal is at the newest revision, {before}.")
+    else:
+        click.echo(f"Upgraded from revision {before}; the backup is {harmless(str(copy))}.")
+
+
+@group.command()
+@click.argument("revision")
+@journal_option
+def downgrade(*, revision: str, journal: Path) -> None:
+    """Take it back to an earlier REVISION, for an older release, after a backup beside it."""
+    copy = upkeep.downgrade(journal, revision)
+    click.echo(f"Downgraded to revision {revision}; the backup is {harmless(str(copy))}.")
+
+
+@group.command()
+@click.option("--full", is_flag=True, help="Compare each index with its table, which takes several times as long.")
+@journal_option
+@json_option
+def check(*, journal: Path, full: bool, as_json: bool) -> int:
+    """Look for damage; the exit code is 3 where there is some."""
+    findings = upkeep.check(journal, full=full)
+    if as_json:
+        click.echo(shapes.text_of({"whole": not findings, "findings": findings}, indent=2))
+    elif findings:
+        click.echo("\n".join(map(harmless, findings)))
+        click.echo("ailf: The journal is damaged: restore a backup, or move it away and start anew.", err=True)
+    else:
+        click.echo("The journal is whole.")
+    return JOURNAL_TROUBLE if findings else 0
+
+
+@group.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+@journal_option
+def backup(*, path: Path, journal: Path) -> None:
+    """Copy it to PATH, consistent even while programs write to it."""
+    click.echo(f"{size(upkeep.backup(journal, path))} written to {harmless(str(path))}.")
+
+
+@group.command()
+@journal_option
+def vacuum(*, journal: Path) -> None:
+    """Write the file anew, as small as it can be; programs that write to it wait meanwhile."""
+    before, after = upkeep.vacuum(journal)
+    click.echo(f"{size(before)} before, {size(after)} now.")
+
+
+@group.command()
+@journal_option
+def recover(*, journal: Path) -> None:
+    """Mark the unfinished tasks of dead processes as failed now; the living ones' are left alone."""
+    click.echo(f"{upkeep.recover(journal)} tasks marked as failed.")
+
+
+@group.command()
+@click.option("--full", is_flag=True, help="With a full check for damage.")
+@journal_option
+@json_option
+def doctor(*, journal: Path, full: bool, as_json: bool) -> int:
+    """Look all of it over, and say what to do; the exit code is 1 where there is something, 3 where it is damaged."""
+    findings = findings_about(upkeep.facts(journal), upkeep.check(journal, full=full))
+    if as_json:
+        click.echo(shapes.text_of([asdict(finding) for finding in findings], indent=2))
+    else:
+        click.echo("\n".join(map(_line, findings)))
+    levels = {finding.level for finding in findings}
+    if Level.ERROR in levels:
+        return JOURNAL_TROUBLE
+    return NOTHING if Level.WARNING in levels else 0
+
+
+def _line(finding: Finding) -> str:
+    return harmless(f"{finding.level:8}{finding.text}" + (f": {finding.advice}" if finding.advice else ""))

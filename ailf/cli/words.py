@@ -1,0 +1,90 @@
+"""Values as text for people: harmless on a terminal, times by the reader's clock, lengths of time, sizes, columns."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+KIB = 1024
+
+
+def harmless(text: str, *, lines: bool = False) -> str:
+    """The text with nothing in it that a terminal would obey: control characters are spelled out.
+
+    Args:
+        text: anything that somebody else wrote.
+        lines: whether line breaks and tabs stay; else they become blanks.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _spelled(letter, lines=lines) for letter in text)
+
+
+def _spelled(letter: str, *, lines: bool) -> str:
+    if letter in "\n\t":
+        return letter if lines else " "
+    if letter == "\r":
+        return "" if lines else " "
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, with an ellipsis where it is longer than so many characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def local(moment: datetime | None) -> str:
+    """A time as the reader's clock shows it."""
+    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def clock(moment: datetime, *, day: bool = False, fine: bool = False) -> str:
+    """The time of day as the reader's clock shows it.
+
+    Args:
+        moment: the time.
+        day: with the day.
+        fine: to the millisecond.
+    """
+    text = moment.astimezone().strftime("%m-%d %H:%M:%S.%f" if day else "%H:%M:%S.%f")
+    return text[:-3] if fine else text[:-7]
+
+
+def length(seconds: float | None) -> str:
+    """A length of time, as precise as is of interest."""
+    if seconds is None:
+        return ""
+    if seconds < 10:  # noqa: PLR2004 - where a reader still cares for milliseconds
+        return f"{seconds:.3f}s"
+    if seconds < MINUTE:
+        return f"{seconds:.1f}s"
+    if seconds < HOUR:
+        return f"{int(seconds // MINUTE)}m{int(seconds % MINUTE):02d}s"
+    if seconds < DAY:
+        return f"{int(seconds // HOUR)}h{int(seconds % HOUR // MINUTE):02d}m"
+    return f"{int(seconds // DAY)}d{int(seconds % DAY // HOUR):02d}h"
+
+
+def size(number: int) -> str:
+    """A number of bytes."""
+    value = float(number)
+    for unit in ("B", "KiB", "MiB"):
+        if value < KIB:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= KIB
+    return f"{value:.1f} GiB"
+
+
+def short_id(task_id: str) -> str:
+    """The end of an id, which tells it from its neighbours: a UUID of version 7 begins with the time."""
+    return task_id[-12:] if len(task_id) == 36 and task_id.count("-") == 4 else task_id  # noqa: PLR2004 - a UUID's
+
+
+def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows below a head, in columns that are as wide as they need to be; for pipes and files."""
+    lines = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(head))]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
