@@ -5,20 +5,21 @@ threads. A task is here from its submission until its end is committed.
 """
 
 import asyncio
-import contextvars
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from ailf.async_tasks.context import CurrentTask, enter
 from ailf.async_tasks.journal.backlog import Done
 from ailf.async_tasks.journal.rows import encode_result
+from ailf.async_tasks.live_task import LiveTask, resolve
 from ailf.async_tasks.model import Change, Ended, Outcome, Progressed, Started, Submitted, TaskInfo
+from ailf.async_tasks.remembered import Remembered
 from ailf.async_tasks.runner import Job, execute, failed
 from ailf.async_tasks.states import Reason, ResultFormat, TaskStatus
 from ailf.errors import AilfError, DuplicateTaskError
@@ -26,67 +27,10 @@ from ailf.errors import AilfError, DuplicateTaskError
 UNWIND_SECONDS = 10.0
 """How long a cancelled task may take to end when its manager stops; after that it is given up."""
 
-RECENT_OUTCOMES = 10_000
-"""How many ends are remembered, for those who wait for a task that has ended: a burst of tasks, say."""
-
-SMALL_RESULT_CHARACTERS = 200
-"""Up to which length of its text a result is remembered that way."""
-
 log = logging.getLogger("ailf.async_tasks")
 
 RecordChanges = Callable[[Sequence[Change], Done | None], None]
 Report = Callable[[str, float, str | None], bool]
-
-
-class LiveTask:
-    """A task of this process that has not ended in the journal yet."""
-
-    __slots__ = (
-        *("context", "id", "is_journaled", "is_over", "is_small", "job", "last_at", "message", "name", "outcome"),
-        *("progress", "refusal", "runner", "status", "stop_reason", "timeout", "waiters"),
-    )
-
-    def __init__(self, task_id: str, job: Job, name: str, timeout: float | None) -> None:
-        self.id = task_id
-        self.job = job
-        self.name = name
-        self.timeout = timeout
-        self.context = contextvars.copy_context()
-        self.is_journaled = False
-        """Whether its submission is committed."""
-        self.is_small = False
-        """Whether the outcome is worth keeping in memory for a while."""
-        self.is_over = False
-        """Whether the end is committed, or refused."""
-        # A dict for its order: who waits first wakes first.
-        self.waiters: dict[asyncio.Future[None], None] = {}
-        self.status = TaskStatus.PENDING
-        """What was recorded last; the expected state of what is recorded next."""
-        self.last_at = datetime.now(UTC)
-        self.progress: float = 0
-        self.message: str | None = None
-        self.runner: asyncio.Task[None] | None = None
-        self.stop_reason: Reason | None = None
-        self.outcome: Outcome | None = None
-        """Set when the end is recorded; nothing is recorded after it."""
-        self.refusal: AilfError | None = None
-        """Why the journal refused the end: it holds another one."""
-
-    async def over(self) -> None:
-        """Wait until the end is committed, or refused; a wait that is cancelled disturbs nobody else's."""
-        if not self.is_over:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.waiters[waiter] = None
-            try:
-                await waiter
-            finally:
-                del self.waiters[waiter]
-
-    def now(self) -> datetime:
-        """The time for the next change: a clock that steps back never gives an earlier one."""
-        now = datetime.now(UTC)
-        self.last_at = max(self.last_at, now)
-        return self.last_at
 
 
 class LiveTasks:
@@ -107,10 +51,7 @@ class LiveTasks:
         self._queue: deque[LiveTask] = deque()
         self._tasks: dict[str, LiveTask] = {}
         self._runners: dict[asyncio.Task[Any], str] = {}
-        # What ended lately, so that whoever asks for it next need not ask the journal.
-        self._outcomes: dict[str, Outcome] = {}
-        # Results that JSON does not give back as they were, until clean-up deletes their tasks.
-        self._results: dict[str, Any] = {}
+        self.remembered = Remembered()
         # Held where a report of progress, from any thread, must not come after the end.
         self._lock = threading.Lock()
 
@@ -122,10 +63,6 @@ class LiveTasks:
     def is_busy(self) -> bool:
         """Whether there is any task."""
         return bool(self._tasks)
-
-    def recent_outcome(self, task_id: str) -> Outcome | None:
-        """How a task ended, where that is committed and was lately."""
-        return self._outcomes.get(task_id)
 
     def run_by(self, runner: asyncio.Task[Any]) -> str | None:
         """The id of the task that this asyncio task runs, if it is one of these."""
@@ -158,8 +95,7 @@ class LiveTasks:
             self._end_unstarted(task, Reason.CANCELLED)
             raise
         # Whatever had this id before is gone from the journal: somebody has deleted it.
-        self._outcomes.pop(task_id, None)
-        self._results.pop(task_id, None)
+        self.remembered.forget([task_id])
         if task.outcome is not None:
             return
         if task.status is TaskStatus.RUNNING:
@@ -170,7 +106,7 @@ class LiveTasks:
 
     def _submitted(self, task: LiveTask, written: asyncio.Future[None], refusal: AilfError | None) -> None:
         task.is_journaled = refusal is None
-        _resolve(written, refusal)
+        resolve(written, refusal)
 
     def report(self, task_id: str, progress: float, message: str | None) -> bool:
         """Record progress, from any thread; False where there is no such task or it has ended."""
@@ -190,7 +126,7 @@ class LiveTasks:
     def laid_over(self, info: TaskInfo) -> TaskInfo:
         """A row as this process knows it: with progress that is not written yet, with the very result."""
         if info.status is TaskStatus.COMPLETED:
-            return replace(info, result=self._results[info.id]) if info.id in self._results else info
+            return self.remembered.laid_over(info)
         task = self._tasks.get(info.id)
         if task is None or info.status.is_ended:
             return info
@@ -241,19 +177,6 @@ class LiveTasks:
         runners = [task.runner for task in self._tasks.values() if task.runner is not None]
         if runners:
             await asyncio.wait(runners, timeout=timeout)
-
-    def kept_results(self) -> list[str]:
-        """The ids of the tasks whose results are kept in memory."""
-        return list(self._results)
-
-    def forget_outcomes(self) -> None:
-        """Drop what ended lately, since some of it has been deleted."""
-        self._outcomes.clear()
-
-    def forget_results(self, task_ids: Iterable[str]) -> None:
-        """Drop the results of tasks that are no longer in the journal."""
-        for task_id in task_ids:
-            self._results.pop(task_id, None)
 
     def _has_free_slot(self) -> bool:
         return self._max_concurrency is None or self._running < self._max_concurrency
@@ -327,27 +250,22 @@ class LiveTasks:
 
     def _end(self, task: LiveTask, outcome: Outcome) -> None:
         result: str | None = None
-        task.is_small = outcome.status is not TaskStatus.FAILED
         result_format: ResultFormat | None = None
         if outcome.status is TaskStatus.COMPLETED:
             encoded = encode_result(outcome.value)
             result, result_format = encoded.text, encoded.format
-            task.is_small = len(result) <= SMALL_RESULT_CHARACTERS
-            if not encoded.exact:
-                self._results[task.id] = outcome.value
+            self.remembered.keep_result(task.id, outcome.value, encoded)
         with self._lock:
             task.outcome = outcome
             change = Ended(task.id, task.now(), task.status, outcome, result, result_format)
-            self._record((change,), partial(self._ended, task))
+            self._record((change,), partial(self._ended, task, change))
         self._release_slot(task)
 
-    def _ended(self, task: LiveTask, refusal: AilfError | None) -> None:
-        if refusal is None and task.outcome is not None and task.is_small:
-            self._outcomes[task.id] = task.outcome
-            if len(self._outcomes) > RECENT_OUTCOMES:
-                del self._outcomes[next(iter(self._outcomes))]
-        if refusal is not None:
-            self._results.pop(task.id, None)
+    def _ended(self, task: LiveTask, change: Ended, refusal: AilfError | None) -> None:
+        if refusal is None:
+            self.remembered.keep_outcome(task.id, change.outcome, change.result)
+        else:
+            self.remembered.forget([task.id])
         # A submission whose caller was cancelled, and that was refused as well, has no end to miss.
         if refusal is not None and task.is_journaled:
             log.error("The end of task %s is not in the journal: %s", task.id, refusal)
@@ -362,18 +280,6 @@ class LiveTasks:
             self._forget(task, refusal)
 
     def _forget(self, task: LiveTask, refusal: AilfError | None) -> None:
-        task.refusal = refusal
         if self._tasks.get(task.id) is task:
             del self._tasks[task.id]
-        task.is_over = True
-        for waiter in task.waiters:
-            _resolve(waiter, None)
-
-
-def _resolve(future: asyncio.Future[None], refusal: AilfError | None) -> None:
-    if future.done():
-        return
-    if refusal is None:
-        future.set_result(None)
-    else:
-        future.set_exception(refusal)
+        task.finish(refusal)

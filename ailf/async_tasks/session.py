@@ -111,10 +111,10 @@ class Session:
         await self.journal.recover()
         deleted = await self.journal.delete_ended(self._retention)
         if deleted:
-            self.live.forget_outcomes()
-        if kept := self.live.kept_results():
+            self.live.remembered.forget_outcomes()
+        if kept := self.live.remembered.result_ids():
             existing = {task_id for (task_id,) in await self.journal.areader.rows(existing_query(kept))}
-            self.live.forget_results(task_id for task_id in kept if task_id not in existing)
+            self.live.remembered.forget(task_id for task_id in kept if task_id not in existing)
         return deleted
 
     async def end(self, drain: float) -> None:
@@ -179,7 +179,7 @@ class Session:
             await task.over()
             if task.refusal is None:
                 return task.outcome
-        elif outcome := self.live.recent_outcome(task_id):
+        elif outcome := self.live.remembered.outcome(task_id):
             return outcome
         return await self._outcome_in_journal(task_id)
 

@@ -198,7 +198,7 @@ async def test_cleanup(manager: TaskManager, monkeypatch: pytest.MonkeyPatch) ->
     async def explode() -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("ailf.async_tasks.live.datetime", Earlier)
+    monkeypatch.setattr("ailf.async_tasks.live_task.datetime", Earlier)
     kept = []
     for minutes in (61, 50, 0):
         Earlier.minutes = minutes

@@ -220,7 +220,7 @@ async def test_a_clock_that_steps_back_never_ends_a_task_before_its_start(
             cls.hour -= 1
             return cls(2026, 11, 24, cls.hour, tzinfo=UTC)
 
-    monkeypatch.setattr("ailf.async_tasks.live.datetime", Backwards)
+    monkeypatch.setattr("ailf.async_tasks.live_task.datetime", Backwards)
     task_id = await manager.submit(asyncio.sleep(0, 1))
     assert await manager.result(task_id) == 1
     info = info_of(manager, task_id)

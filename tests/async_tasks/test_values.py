@@ -150,7 +150,7 @@ async def test_a_result_is_kept_in_memory_only_while_its_task_is_there(journal: 
             connection.commit()
         await manager.cleanup()
         assert manager._session is not None
-        assert manager._session.live.kept_results() == ["kept"]
+        assert manager._session.live.remembered.result_ids() == ["kept"]
         assert info_of(manager, "kept").result == {1}
 
 

@@ -1,0 +1,76 @@
+"""One task of this process, from its submission until its end is committed."""
+
+import asyncio
+import contextvars
+from datetime import UTC, datetime
+
+from ailf.async_tasks.model import Outcome
+from ailf.async_tasks.runner import Job
+from ailf.async_tasks.states import Reason, TaskStatus
+from ailf.errors import AilfError
+
+
+class LiveTask:
+    """A task of this process that has not ended in the journal yet."""
+
+    __slots__ = (
+        *("context", "id", "is_journaled", "is_over", "job", "last_at", "message", "name", "outcome"),
+        *("progress", "refusal", "runner", "status", "stop_reason", "timeout", "waiters"),
+    )
+
+    def __init__(self, task_id: str, job: Job, name: str, timeout: float | None) -> None:
+        self.id = task_id
+        self.job = job
+        self.name = name
+        self.timeout = timeout
+        self.context = contextvars.copy_context()
+        self.is_journaled = False
+        """Whether its submission is committed."""
+        self.is_over = False
+        """Whether the end is committed, or refused."""
+        # A dict for its order: who waits first wakes first.
+        self.waiters: dict[asyncio.Future[None], None] = {}
+        self.status = TaskStatus.PENDING
+        """What was recorded last; the expected state of what is recorded next."""
+        self.last_at = datetime.now(UTC)
+        self.progress: float = 0
+        self.message: str | None = None
+        self.runner: asyncio.Task[None] | None = None
+        self.stop_reason: Reason | None = None
+        self.outcome: Outcome | None = None
+        """Set when the end is recorded; nothing is recorded after it."""
+        self.refusal: AilfError | None = None
+        """Why the journal refused the end: it holds another one."""
+
+    async def over(self) -> None:
+        """Wait until the end is committed, or refused; a wait that is cancelled disturbs nobody else's."""
+        if not self.is_over:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.waiters[waiter] = None
+            try:
+                await waiter
+            finally:
+                del self.waiters[waiter]
+
+    def now(self) -> datetime:
+        """The time for the next change: a clock that steps back never gives an earlier one."""
+        now = datetime.now(UTC)
+        self.last_at = max(self.last_at, now)
+        return self.last_at
+
+    def finish(self, refusal: AilfError | None) -> None:
+        """Wake those who wait for the end: it is committed, or refused."""
+        self.refusal = refusal
+        self.is_over = True
+        for waiter in self.waiters:
+            resolve(waiter)
+
+
+def resolve(future: asyncio.Future[None], refusal: AilfError | None = None) -> None:
+    """Give a future its result or its error, unless whoever waits for it has gone."""
+    if future.done():
+        return
+    if refusal is None:
+        future.set_result(None)
+    else:
+        future.set_exception(refusal)
