@@ -64,6 +64,8 @@ class Backlog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._records: list[Record] = []
+        # Taken, and neither written nor put back yet: a commit may wait long for somebody's lock.
+        self._under_way: list[Record] = []
         self._most = MOST_RECORDS
         self._dropped = 0
         self._work: list[Work] = []
@@ -100,8 +102,14 @@ class Backlog:
     def put_back(self, records: Sequence[Record], pause: float) -> None:
         """Put records that could not be written at the front again, not to be taken before a pause in seconds."""
         with self._lock:
+            self._under_way = []
             self._records[:0] = records
             self._retry_at = time.monotonic() + pause
+
+    def settle(self) -> None:
+        """What was taken is written."""
+        with self._lock:
+            self._under_way = []
 
     def take(self) -> tuple[list[Record], list[Work]] | None:
         """Wait for something to do and take all of it; None when the backlog is closed and there is no more."""
@@ -112,6 +120,7 @@ class Backlog:
                     return None
                 if pause == 0:
                     records, self._records = self._records, []
+                    self._under_way = records
                     work, self._work = self._work, []
                     return records, work
                 self._is_asleep = True
@@ -141,10 +150,10 @@ class Backlog:
             return dropped
 
     def size(self) -> tuple[int, datetime | None]:
-        """How many changes are waiting, and the time of the oldest."""
+        """How many changes are not written yet, and the time of the oldest."""
         with self._lock:
-            changes = sum(len(record.changes) for record in self._records)
-            return changes, self._records[0].changes[0].at if self._records else None
+            records = self._under_way + self._records
+            return sum(len(record.changes) for record in records), records[0].changes[0].at if records else None
 
     def _thin_out(self) -> None:
         kept = thinned_out(self._records)

@@ -217,6 +217,7 @@ class Writer:
             self._settle(records)
 
     def _settle(self, records: list[Record]) -> None:
+        self._backlog.settle()
         if self._trouble is not None:
             self._trouble = None
             self._retry_seconds = FIRST_RETRY_SECONDS
