@@ -209,12 +209,12 @@ class JournalMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-def test_any_sequence_of_calls_crashes_and_faults_keeps_the_promises() -> None:
+def test_any_sequence_of_calls_crashes_and_faults_keeps_the_promises(step: int) -> None:
     """Whatever is called, killed and broken in whatever order, ends are final and SQL says what the API says."""
     run_state_machine_as_test(
         JournalMachine,
         settings=settings(
-            max_examples=8,
+            max_examples=100 if step == 1 else 5,
             stateful_step_count=25,
             deadline=None,
             # Shrinking a failure takes processes by the thousand; the steps that are printed say enough.

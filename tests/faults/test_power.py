@@ -96,13 +96,13 @@ def test_every_acknowledged_commit_survives_the_loss_of_power(
     """With durability "power" nothing acknowledged is lost, whatever was not synced is lost or reordered."""
     run = recorded("power")
     most = 0
-    for at in range(1, len(run.record), step):
+    for at in range(1, len(run.record), step if step == 1 else 3 * step):
         left = cut(run, at, loss, tmp_path / str(at))
         told = acknowledged(run, at)
         assert told <= {(task_id, kind) for task_id, kind, _, _ in left}, (at, loss)
         most = max(most, len(told))
         figures["cuts of the power"] += 1
-    assert most > 40
+    assert most > 30
 
 
 @pytest.mark.parametrize("loss", Loss)
@@ -111,7 +111,7 @@ def test_a_journal_that_is_not_synced_is_whole_after_the_loss_of_power(
 ) -> None:
     """With durability "process" the last commits may be lost, but the journal is whole, and holds all before them."""
     run = recorded("process")
-    for at in range(1, len(run.record), step):
+    for at in range(1, len(run.record), step if step == 1 else 3 * step):
         cut(run, at, loss, tmp_path / str(at))
         figures["cuts of the power"] += 1
 
