@@ -1,0 +1,152 @@
+"""``ailf journal``: what is said of a file, and what is done to it."""
+
+import gzip
+import json
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ailf.async_tasks import TaskManager
+from ailf.async_tasks.journal import migrate, owners, upkeep
+from tests.async_tasks.journal.support import OWNER, RUNNING, insert
+from tests.async_tasks.journal.test_revisions import FIRST, JOURNALS, content, schema_text
+from tests.cli.conftest import Ailf
+
+
+def test_info_in_json(full: Path, ailf: Ailf) -> None:
+    """The documented keys."""
+    facts = json.loads(ailf("journal", "info", "--json").stdout)
+    assert facts.keys() == {
+        *("path", "bytes", "log_bytes", "free_bytes", "revision", "newest_revision", "tasks", "events"),
+        *("first_submitted", "last_submitted", "owners", "sqlite_version", "sqlite_lacks"),
+    }
+    assert facts["tasks"] == {"pending": 1, "running": 1, "completed": 1, "failed": 1, "cancelled": 1}
+    assert (facts["events"], facts["revision"]) == (6, migrate.HEAD)
+    assert facts["owners"][0].keys() == {"id", "pid", "host", "started_at", "life", "unfinished"}
+
+
+async def test_info_tells_the_living_from_the_dead(full: Path, ailf: Ailf) -> None:
+    """By the locks that they hold, or do not; looking takes none of them away."""
+    here = owners.this_process()
+    with closing(sqlite3.connect(full, isolation_level=None)) as connection:
+        dead = OWNER | {
+            "id": "00000000-0000-4000-8000-000000000001",
+            "pid": 1,
+            "host": here.host,
+            "boot_id": here.boot_id,
+        }
+        insert(connection, "owners", dead)
+    folder = full.with_name(f"{full.name}.owners")
+    folder.mkdir(exist_ok=True)
+    (folder / f"{dead['id']}.lock").touch()
+    states = {state.id: state.life for state in upkeep.owner_states(full)}
+    assert states == {"o1": upkeep.Life.ELSEWHERE, dead["id"]: upkeep.Life.DEAD}
+    assert (folder / f"{dead['id']}.lock").exists()
+    async with TaskManager(full) as manager:
+        assert manager._session is not None
+        me = manager._session.journal.owner.id
+        assert {state.id: state.life for state in upkeep.owner_states(full)}[me] is upkeep.Life.ALIVE
+        assert "alive" in ailf("journal", "info").stdout
+
+
+def test_recover_fails_the_tasks_of_the_dead(full: Path, ailf: Ailf) -> None:
+    """Of those alone: what runs elsewhere is left as it is."""
+    here = owners.this_process()
+    with closing(sqlite3.connect(full, isolation_level=None)) as connection:
+        insert(
+            connection, "owners", OWNER | {"id": "dead", "pid": 2**22 + 1, "host": here.host, "boot_id": here.boot_id}
+        )
+        insert(connection, "tasks", RUNNING | {"id": "lost", "owner_id": "dead"})
+    warned = ailf("journal", "doctor")
+    assert (warned.exit_code, "run `ailf journal recover`" in warned.stdout) == (1, True)
+    assert ailf("journal", "recover").stdout == "1 tasks marked as failed.\n"
+    assert json.loads(ailf("tasks", "show", "lost", "--json").stdout)["reason"] == "process_died"
+    assert json.loads(ailf("tasks", "show", "ba-runs", "--json").stdout)["status"] == "running"
+
+
+def test_check_finds_damage(full: Path, ailf: Ailf) -> None:
+    """A whole journal is said to be whole; a page that was overwritten is found, and doctor says what to do."""
+    assert ailf("journal", "check").stdout == "The journal is whole.\n"
+    assert json.loads(ailf("journal", "check", "--full", "--json").stdout) == {"whole": True, "findings": []}
+    with closing(sqlite3.connect(full)) as connection, connection:
+        connection.execute("PRAGMA foreign_keys=OFF")
+        connection.execute("UPDATE tasks SET owner_id = 'nobody' WHERE id = 'bb-waits'")
+    found = ailf("journal", "check")
+    assert found.exit_code == 3
+    assert "points to no row of owners" in found.stdout
+    doctor = json.loads(ailf("journal", "doctor", "--json").stdout)
+    assert doctor[0]["level"] == "error"
+    assert "restore a backup" in doctor[0]["advice"]
+
+
+def test_a_backup_is_consistent_while_somebody_writes(full: Path, ailf: Ailf, tmp_path: Path) -> None:
+    """Every transaction is in the copy whole or not at all, and the copy is private."""
+    stop = threading.Event()
+
+    def write() -> None:
+        with closing(sqlite3.connect(full, isolation_level=None)) as connection:
+            number = 0
+            while not stop.is_set():
+                connection.execute("BEGIN IMMEDIATE")
+                for half in ("a", "b"):
+                    insert(connection, "tasks", RUNNING | {"id": f"{number}{half}"})
+                connection.execute("COMMIT")
+                number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        copies = [tmp_path / f"copy-{number}.db" for number in range(3)]
+        for copy in copies:
+            assert ailf("journal", "backup", copy).exit_code == 0
+    finally:
+        stop.set()
+        writer.join()
+    for copy in copies:
+        assert copy.stat().st_mode & 0o777 == 0o600
+        assert upkeep.check(copy, full=True) == []
+        with closing(sqlite3.connect(copy)) as connection:
+            assert connection.execute("SELECT count(*) % 2 FROM tasks WHERE id GLOB '[0-9]*'").fetchone() == (0,)
+
+
+def test_vacuum_makes_the_file_smaller(full: Path, ailf: Ailf) -> None:
+    """What was deleted takes no room any more, and nothing else is gone."""
+    with closing(sqlite3.connect(full, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        for number in range(2000):
+            insert(connection, "tasks", RUNNING | {"id": f"t{number}", "metadata": json.dumps({"x": "y" * 100})})
+        connection.execute("COMMIT")
+        connection.execute("DELETE FROM tasks WHERE id LIKE 't%'")
+    before = full.stat().st_size
+    assert "before" in ailf("journal", "vacuum").stdout
+    assert full.stat().st_size < before / 2
+    assert len(json.loads(ailf("tasks", "list", "--json").stdout)) == 5
+
+
+def test_upgrade_and_downgrade(journal: Path, ailf: Ailf) -> None:
+    """An older journal comes up and goes down again, each time after a backup; rows and schema as they were."""
+    journal.write_bytes(gzip.decompress((JOURNALS / FIRST).read_bytes()))
+    schema, rows = schema_text(journal), content(journal)
+    upgraded = ailf("journal", "upgrade")
+    assert upgraded.stdout.startswith("Upgraded from revision 0001; the backup is ")
+    assert len(json.loads(ailf("tasks", "list", "--json").stdout)) == 10
+    assert "the newest revision" in ailf("journal", "upgrade").stdout
+    # The tasks of the process that made it are unfinished, on a machine that cannot be judged.
+    refused = ailf("journal", "downgrade", "0001")
+    assert (refused.exit_code, "stop it before a downgrade" in refused.stderr) == (3, True)
+    with closing(sqlite3.connect(journal, isolation_level=None)) as connection:
+        connection.execute("UPDATE owners SET stopped_at = started_at")
+    assert ailf("journal", "downgrade", "0001").exit_code == 0
+    assert len(list(journal.parent.glob("*.backup-*"))) == 2
+    assert (schema_text(journal), content(journal)["tasks"]) == (schema, rows["tasks"])
+
+
+@pytest.mark.parametrize("part", [(), ("tasks",), ("journal",), ("tasks", "list")])
+def test_help_is_there(ailf: Ailf, part: tuple[str, ...]) -> None:
+    """Each command explains itself, without a journal."""
+    found = ailf(*part, "--help")
+    assert found.exit_code == 0
+    assert found.stdout.startswith("Usage: ")
