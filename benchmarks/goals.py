@@ -1,0 +1,41 @@
+"""The goals by name, in the order in which they are measured, and how all of them are."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import footprint, history, loop, throughput
+from benchmarks.values import Measured, Setting, Sizes
+
+GOALS: Mapping[str, Callable[[Setting], Measured]] = {
+    "burst": throughput.burst,
+    "sequence": throughput.sequence,
+    "latency": throughput.latency,
+    "progress": throughput.progress,
+    "growth": history.history,
+    "loop": loop.loop,
+    "memory": footprint.memory,
+    "start": footprint.start,
+}
+
+
+@contextmanager
+def setting(sizes: Sizes, folder: Path | None = None) -> Iterator[Setting]:
+    """A setting in a temporary folder, which goes with all its journals.
+
+    Args:
+        sizes: how much work to do.
+        folder: where to make it; None is the system's place for temporary files.
+    """
+    with TemporaryDirectory(prefix="ailf-benchmarks-", dir=folder) as home:
+        yield Setting(sizes, Path(home))
+
+
+def measure(names: Iterable[str], chosen: Setting) -> Iterator[tuple[str, Measured]]:
+    """Measure the goals of these names, one after the other."""
+    # Imported journals and long runs are no news while measuring.
+    logging.getLogger("ailf").setLevel(logging.ERROR)
+    for name in names:
+        yield name, GOALS[name](chosen)

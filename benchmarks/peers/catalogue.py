@@ -1,0 +1,103 @@
+"""The libraries: with which settings each is run, and what it keeps."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One library. ``NAME.txt`` pins what is installed for it, ``run_NAME.py`` runs it."""
+
+    name: str
+    synchronous: str
+    """SQLite's setting as the library comes, with which a commit survives more or less."""
+    history: str
+    """What it keeps of tasks that have ended, and of how they came there."""
+    results: str
+    """What it keeps of their results."""
+    settings: str
+    """How it is run here: polling is set as fast as it goes, which is to its advantage."""
+    least_python: tuple[int, int] = (3, 11)
+    is_rival: bool = True
+    """Whether it is one of those that the goal of three times their throughput is about."""
+    scale: float = 1.0
+    """Which part of the work it does: a slow one does less, and rates stay comparable."""
+
+
+OURS = "ailf"
+
+PEERS = (
+    Peer(
+        OURS,
+        "NORMAL",
+        "every task, every transition",
+        "JSON",
+        "TaskManager(journal, retention=None), all else as it comes",
+        is_rival=False,
+    ),
+    Peer(
+        "huey",
+        "OFF",
+        "none",
+        "until read",
+        "SqliteHuey(fsync=False), one worker thread, initial_delay and max_delay 1 ms; waits poll every 1 ms",
+    ),
+    Peer(
+        "dura",
+        "FULL",
+        "tasks and attempts",
+        "JSON",
+        "DurableEngine, one run_worker thread, poll_interval 1 ms; get_task every 1 ms",
+        least_python=(3, 13),
+    ),
+    Peer(
+        "pulse-queue",
+        "NORMAL",
+        "tasks, last state",
+        "none",
+        "WorkerPool(concurrency=1), poll_interval 1 ms; find_task every 1 ms",
+        least_python=(3, 12),
+    ),
+    Peer(
+        "dbos",
+        "NORMAL",
+        "workflows",
+        "serialized",
+        "SQLite system database, start_workflow_async and get_result(polling_interval_sec=0.001)",
+        scale=0.5,
+    ),
+    Peer(
+        "qler",
+        "NORMAL",
+        "jobs and attempts",
+        "JSON",
+        "Worker(concurrency=8, poll_interval=0.001) in the same loop; job.wait(), woken in the process",
+        least_python=(3, 12),
+        scale=0.5,
+    ),
+    Peer(
+        "apscheduler",
+        "FULL",
+        "none",
+        "until read",
+        "SQLAlchemyDataStore on aiosqlite, add_job with result_expiration_time, get_job_result",
+        scale=0.2,
+    ),
+    Peer(
+        "celery",
+        "FULL",
+        "the end of each task",
+        "JSON",
+        "sqla+sqlite broker and db+sqlite results, a worker of one thread in the process, polling_interval 1 ms",
+        is_rival=False,
+        scale=0.2,
+    ),
+    Peer(
+        "prefect",
+        "NORMAL",
+        "task runs, seconds later",
+        "in memory",
+        "tasks in a flow on the ephemeral server with SQLite",
+        is_rival=False,
+        scale=0.1,
+    ),
+)
