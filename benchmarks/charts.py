@@ -94,9 +94,10 @@ def _bars(axes: Axes, points: Sequence[Point]) -> None:
         )
     if any(len(one) > 1 for one in values.values()):
         axes.plot([], [], marker="|", markersize=12, color=GREY, linestyle="none", label="99th percentile")
-        axes.legend(frameon=False, labelcolor=GREY, loc="lower right", bbox_to_anchor=(1, 1))
+        axes.legend(frameon=False, labelcolor=GREY, loc="upper right", bbox_to_anchor=(1, -0.02), borderaxespad=0)
     axes.set_xscale("log")
     axes.margins(x=0.12)
+    axes.xaxis.set_major_formatter("{x:,g}")
 
 
 def _growth(axes: Axes, points: Sequence[Point]) -> None:
@@ -116,5 +117,7 @@ def _growth(axes: Axes, points: Sequence[Point]) -> None:
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_formatter("{x:,g}")
     axes.set_ylabel("milliseconds")
     axes.legend(frameon=False, labelcolor=GREY, loc="center left", bbox_to_anchor=(1, 0.5))

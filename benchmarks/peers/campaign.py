@@ -224,11 +224,9 @@ def run(asked: argparse.Namespace, names: Sequence[str], say: Say) -> int:
     goals, points = goals_of(standings), points_of(standings)
     say("\n" + report.table(HEAD, map(row, standings)))
     say(
-        f"\n{size.tasks:,} tasks submitted one after the other, then all awaited; latencies of {size.samples:,} single tasks;"
+        f"\n{size.tasks:,} tasks submitted one after the other, then all awaited; {size.samples:,} single tasks for the"
     )
-    say(
-        f"medians of {size.rounds} alternating rounds. A slower library does a part of that; its rate counts the same.\n"
-    )
+    say(f"latencies; medians of {size.rounds} alternating rounds. Slower libraries do a part of that: rates compare.\n")
     say(report.table(report.HEAD, map(report.row, goals)))
     if asked.json is not None:
         whole = report.as_json(goals, points) | {"peers": [asdict(one) for one in standings]}

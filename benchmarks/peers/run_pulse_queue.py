@@ -16,7 +16,9 @@ async def main() -> None:
         """Do nothing."""
 
     with Store(folder / "pulse.db") as store:
-        pool = WorkerPool(store, registry, concurrency=1, poll_interval=POLL_SECONDS, handle_signals=False)
+        pool = WorkerPool(
+            store, registry, concurrency=1, poll_interval=POLL_SECONDS, grace_period=1.0, handle_signals=False
+        )
         await pool.start()
 
         async def has_ended(task_id: str) -> bool:

@@ -9,16 +9,18 @@ from qler.models.job import Job
 from sqler import F
 
 
+folder, tasks, samples = arguments()
+queue = Queue(str(folder / "jobs.db"))
+
+
+@task(queue)
+async def noop() -> None:
+    """Do nothing."""
+
+
 async def main() -> None:
     """Run it."""
-    folder, tasks, samples = arguments()
     logging.disable(logging.CRITICAL)
-    queue = Queue(str(folder / "jobs.db"))
-
-    @task(queue)
-    async def noop() -> None:
-        """Do nothing."""
-
     await queue.init_db()
     worker = Worker(queue, concurrency=8, poll_interval=POLL_SECONDS)
     running = asyncio.create_task(worker.run())
