@@ -8,7 +8,6 @@ from qler import Queue, Worker, task
 from qler.models.job import Job
 from sqler import F
 
-
 folder, tasks, samples = arguments()
 queue = Queue(str(folder / "jobs.db"))
 
