@@ -104,7 +104,7 @@ class _Obedient:
             disk().arm(Fault(Effect.FULL, at=1, times=FOREVER))
             return
         disk().disarm()
-        while not self._manager.health().is_writable or self._manager.health().unwritten:
+        while self._manager.health().unwritten:
             await asyncio.sleep(0.001)
 
     async def stop(self) -> None:
