@@ -1,14 +1,19 @@
 """Run asyncio tasks, and remember everything that happened to them in a SQLite journal."""
 
+import logging
+
 from ailf.async_tasks.context import CurrentTask, current_task
 from ailf.async_tasks.manager import TaskManager
-from ailf.async_tasks.model import Health, TaskEvent, TaskInfo
+from ailf.async_tasks.model import Health, Outcome, TaskEvent, TaskInfo
+from ailf.async_tasks.observing import Observer
 from ailf.async_tasks.states import EventKind, Reason, ResultFormat, TaskStatus
 
 __all__ = [
     "CurrentTask",
     "EventKind",
     "Health",
+    "Observer",
+    "Outcome",
     "Reason",
     "ResultFormat",
     "TaskEvent",
@@ -17,3 +22,6 @@ __all__ = [
     "TaskStatus",
     "current_task",
 ]
+
+# An application that does not configure logging is told nothing: what happens is in the journal.
+logging.getLogger("ailf.async_tasks").addHandler(logging.NullHandler())

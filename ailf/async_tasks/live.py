@@ -19,6 +19,7 @@ from ailf.async_tasks.journal.backlog import Done
 from ailf.async_tasks.journal.rows import encode_result
 from ailf.async_tasks.live_task import LiveTask, resolve
 from ailf.async_tasks.model import Change, Ended, Outcome, Progressed, Started, Submitted, TaskInfo
+from ailf.async_tasks.observing import Observers
 from ailf.async_tasks.remembered import Remembered
 from ailf.async_tasks.runner import Job, execute, failed
 from ailf.async_tasks.states import Reason, ResultFormat, TaskStatus
@@ -36,15 +37,19 @@ Report = Callable[[str, float, str | None], bool]
 class LiveTasks:
     """The tasks of one manager, the slots they run in, and the queue for a slot."""
 
-    def __init__(self, record: RecordChanges, report: Report, max_concurrency: int | None) -> None:
+    def __init__(
+        self, record: RecordChanges, report: Report, max_concurrency: int | None, observers: Observers
+    ) -> None:
         """Begin with none.
 
         Args:
             record: has changes written; calls back on the loop when they are.
             report: what ``current_task().update_progress`` calls.
             max_concurrency: how many may run at a time; None is no limit.
+            observers: told of each task.
         """
         self._record = record
+        self._observers = observers
         self._report = report
         self._max_concurrency = max_concurrency
         self._running = 0
@@ -98,6 +103,7 @@ class LiveTasks:
         self.remembered.forget([task_id])
         if task.outcome is not None:
             return
+        self._observers.submitted(task_id, name)
         if task.status is TaskStatus.RUNNING:
             self._launch(task)
         else:
@@ -167,6 +173,7 @@ class LiveTasks:
                     task.id,
                     task.name,
                     UNWIND_SECONDS,
+                    extra={"task_id": task.id},
                 )
                 error = (
                     f"Task did not end within {UNWIND_SECONDS:g} seconds of being cancelled when its manager stopped"
@@ -214,6 +221,7 @@ class LiveTasks:
 
     async def _run(self, task: LiveTask) -> None:
         enter(CurrentTask(task.id, self._report))
+        self._observers.started(task.id, task.name)
         outcome = await execute(task.job, task.timeout, lambda: task.stop_reason)
         if task.outcome is None:
             self._end(task, outcome)
@@ -264,11 +272,12 @@ class LiveTasks:
     def _ended(self, task: LiveTask, change: Ended, refusal: AilfError | None) -> None:
         if refusal is None:
             self.remembered.keep_outcome(task.id, change.outcome, change.result)
+            self._observers.ended(task.id, task.name, change.outcome)
         else:
             self.remembered.forget([task.id])
         # A submission whose caller was cancelled, and that was refused as well, has no end to miss.
         if refusal is not None and task.is_journaled:
-            log.error("The end of task %s is not in the journal: %s", task.id, refusal)
+            log.error("The end of task %s is not in the journal: %s", task.id, refusal, extra={"task_id": task.id})
         self._forget(task, refusal)
 
     def _give_up(self, task: LiveTask, refusal: AilfError) -> None:

@@ -15,12 +15,14 @@ from ailf.async_tasks.ids import new_id
 from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
 from ailf.async_tasks.journal.paths import journal_path
 from ailf.async_tasks.model import Health, Outcome, TaskEvent
+from ailf.async_tasks.observing import Observer, TaskLog
 from ailf.async_tasks.runner import Job, Submittable, discard
 from ailf.async_tasks.session import Session, in_own_thread, open_journal
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import follow
 from ailf.errors import (
     AilfError,
+    InvalidTypeError,
     ManagerError,
     NotStartedError,
     TaskCancelledError,
@@ -75,6 +77,7 @@ class TaskManager(History):
         self._cleanup_interval = arguments.seconds(cleanup_interval, "cleanup_interval")
         self._durability = arguments.one_of(Durability, durability, "durability")
         self._migrate = arguments.one_of(MigrateMode, migrate, "migrate")
+        self._observers: list[Observer] = [TaskLog()]
         self._starting: asyncio.Future[Journal] | None = None
         self._stopping: asyncio.Task[None] | None = None
 
@@ -111,7 +114,9 @@ class TaskManager(History):
         self._starting = None
         if not opening.cancelled() and opening.exception() is None:
             report, limit, retention = self.update_progress, self._max_concurrency, self._retention
-            self._session = Session(opening.result(), opening.get_loop(), report, limit, retention)
+            self._session = Session(
+                opening.result(), opening.get_loop(), report, limit, retention, observers=self._observers
+            )
             self._session.begin(self._cleanup_interval)
 
     async def stop(self, drain: float | timedelta = 0) -> None:
@@ -336,6 +341,19 @@ class TaskManager(History):
             raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
         async for event in follow(session.journal.areader, session.commits, task_id, begin):
             yield event
+
+    def add_observer(self, observer: Observer) -> None:
+        """Have somebody told of each task from now on, over any number of starts and stops.
+
+        Args:
+            observer: see ``Observer``.
+
+        Raises:
+            InvalidTypeError: it is none.
+        """
+        if not isinstance(observer, Observer):
+            raise InvalidTypeError(f"observer is {observer!r}; give an instance of a subclass of Observer.")
+        self._observers.append(observer)
 
     def health(self) -> Health:
         """Whether the journal takes writes, as of the last try, and what waits to be written; from any thread.

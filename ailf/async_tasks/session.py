@@ -4,7 +4,7 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +14,7 @@ from ailf.async_tasks.journal.queries import existing_query, task_query
 from ailf.async_tasks.journal.rows import task_info
 from ailf.async_tasks.live import LiveTasks, Report
 from ailf.async_tasks.model import Outcome, TaskInfo
+from ailf.async_tasks.observing import Observer, Observers
 from ailf.async_tasks.others import Others
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import Commits
@@ -69,6 +70,8 @@ class Session:
         report: Report,
         max_concurrency: int | None,
         retention: Retention,
+        *,
+        observers: Sequence[Observer] = (),
     ) -> None:
         """Put an open journal to use.
 
@@ -78,11 +81,12 @@ class Session:
             report: what ``current_task().update_progress`` calls.
             max_concurrency: how many tasks may run at a time; None is no limit.
             retention: how long ended tasks are kept.
+            observers: told of each task.
         """
         self.journal = journal
         self.loop = loop
         self.commits = Commits()
-        self.live = LiveTasks(journal.record, report, max_concurrency)
+        self.live = LiveTasks(journal.record, report, max_concurrency, Observers(observers))
         self._retention = retention
         self._cleaner: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None

@@ -1,0 +1,73 @@
+"""Those who want to hear of each task of a manager: the log, and whoever an application adds."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from ailf.async_tasks.model import Outcome
+from ailf.async_tasks.states import TaskStatus
+
+log = logging.getLogger("ailf.async_tasks")
+
+
+class Observer:
+    """Hears of the tasks of a manager; a subclass has those of the methods that it cares about.
+
+    They are called on the event loop and must return at once. What they raise is logged, and disturbs no task.
+    """
+
+    def submitted(self, task_id: str, name: str) -> None:
+        """A task is in the journal; called in the context of whoever submits it."""
+
+    def started(self, task_id: str, name: str) -> None:
+        """A task begins to run; called in its own context, before its first line."""
+
+    def ended(self, task_id: str, name: str, outcome: Outcome) -> None:
+        """A task has ended, and its end is in the journal."""
+
+
+class TaskLog(Observer):
+    """Writes to the logger ``ailf.async_tasks``; each record has the task's id as ``task_id``."""
+
+    def submitted(self, task_id: str, name: str) -> None:
+        """At level DEBUG."""
+        log.debug("Task %s (%s) was submitted.", task_id, name, extra={"task_id": task_id})
+
+    def started(self, task_id: str, name: str) -> None:
+        """At level DEBUG."""
+        log.debug("Task %s (%s) started.", task_id, name, extra={"task_id": task_id})
+
+    def ended(self, task_id: str, name: str, outcome: Outcome) -> None:
+        """At level INFO; of one that failed at WARNING, with its error."""
+        if outcome.status is TaskStatus.FAILED:
+            log.warning("Task %s (%s) failed: %s", task_id, name, outcome.error, extra={"task_id": task_id})
+        else:
+            log.info("Task %s (%s) %s.", task_id, name, outcome.status, extra={"task_id": task_id})
+
+
+class Observers:
+    """All of them, none of whom can disturb a task or another observer."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = observers
+
+    def submitted(self, task_id: str, name: str) -> None:
+        """A task is in the journal."""
+        for observer in self._observers:
+            _call(observer.submitted, task_id, name)
+
+    def started(self, task_id: str, name: str) -> None:
+        """A task begins to run."""
+        for observer in self._observers:
+            _call(observer.started, task_id, name)
+
+    def ended(self, task_id: str, name: str, outcome: Outcome) -> None:
+        """A task has ended."""
+        for observer in self._observers:
+            _call(observer.ended, task_id, name, outcome)
+
+
+def _call(method: Callable[..., None], task_id: str, *arguments: object) -> None:
+    try:
+        method(task_id, *arguments)
+    except Exception:
+        log.exception("An observer failed, of which task %s knows nothing.", task_id, extra={"task_id": task_id})
