@@ -72,7 +72,7 @@ def start(setting: Setting) -> Measured:
         unit="",
     )
     imports = alternate(
-        2 * sizes.rounds,
+        sizes.imports,
         lambda: float(child("-c", IMPORT.format("ailf.async_tasks"))),
         lambda: float(child("-c", IMPORT.format("sqlalchemy.ext.asyncio"))),
     )

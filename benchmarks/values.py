@@ -80,6 +80,7 @@ class Sizes:
     memory_from: int = 20_000
     memory_to: int = 200_000
     starts: int = 20
+    imports: int = 11
 
 
 FULL = Sizes()
@@ -98,6 +99,7 @@ QUICK = Sizes(
     memory_from=1_000,
     memory_to=4_000,
     starts=5,
+    imports=5,
 )
 """A first look within a minute; its figures are no evidence."""
 

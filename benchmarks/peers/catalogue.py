@@ -9,7 +9,7 @@ class Peer:
 
     name: str
     synchronous: str
-    """SQLite's setting as the library comes, with which a commit survives more or less."""
+    """SQLite's setting as it is run here, and its kind of log: what a commit survives, and costs."""
     history: str
     """What it keeps of tasks that have ended, and of how they came there."""
     results: str
@@ -28,7 +28,7 @@ OURS = "ailf"
 PEERS = (
     Peer(
         OURS,
-        "NORMAL",
+        "NORMAL, WAL",
         "every task, every transition",
         "JSON",
         "TaskManager(journal, retention=None), all else as it comes",
@@ -36,14 +36,14 @@ PEERS = (
     ),
     Peer(
         "huey",
-        "OFF",
+        "OFF, WAL",
         "none",
         "until read",
         "SqliteHuey(fsync=False), one worker thread, initial_delay and max_delay 1 ms; waits poll every 1 ms",
     ),
     Peer(
         "dura",
-        "FULL",
+        "FULL, WAL",
         "tasks and attempts",
         "JSON",
         "DurableEngine, one run_worker thread, poll_interval 1 ms; get_task every 1 ms",
@@ -51,7 +51,7 @@ PEERS = (
     ),
     Peer(
         "pulse-queue",
-        "NORMAL",
+        "NORMAL, WAL",
         "tasks, last state",
         "none",
         "WorkerPool(concurrency=1), poll_interval 1 ms; find_task every 1 ms",
@@ -59,15 +59,15 @@ PEERS = (
     ),
     Peer(
         "dbos",
-        "NORMAL",
+        "FULL, rollback",
         "workflows",
         "serialized",
-        "SQLite system database, start_workflow_async and get_result(polling_interval_sec=0.001)",
+        "SQLite system database, start_workflow_async, then get_result of its handle, woken in the process",
         scale=0.5,
     ),
     Peer(
         "qler",
-        "NORMAL",
+        "NORMAL, WAL",
         "jobs and attempts",
         "JSON",
         "Worker(concurrency=8, poll_interval=0.001) in the same loop; job.wait(), woken in the process",
@@ -76,7 +76,7 @@ PEERS = (
     ),
     Peer(
         "apscheduler",
-        "FULL",
+        "FULL, rollback",
         "none",
         "until read",
         "SQLAlchemyDataStore on aiosqlite, add_job with result_expiration_time, get_job_result",
@@ -84,7 +84,7 @@ PEERS = (
     ),
     Peer(
         "celery",
-        "FULL",
+        "FULL, rollback",
         "the end of each task",
         "JSON",
         "sqla+sqlite broker and db+sqlite results, a worker of one thread in the process, polling_interval 1 ms",
@@ -93,7 +93,7 @@ PEERS = (
     ),
     Peer(
         "prefect",
-        "NORMAL",
+        "NORMAL, WAL",
         "task runs, seconds later",
         "in memory",
         "tasks in a flow on the ephemeral server with SQLite",
