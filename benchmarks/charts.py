@@ -30,7 +30,10 @@ STYLE: Any = {
 
 TITLES = {
     "throughput": ("Throughput: more is better", "tasks a second"),
-    "latency": ("Latency of one task, from submit to result: less is better", "milliseconds"),
+    "latency": (
+        "Latency of one task, from submit to result: less is better",
+        "milliseconds: median, and 99th percentile as a mark",
+    ),
     "history": ("Query of the newest 100 completed tasks: less is better", "milliseconds"),
     "growth": ("Reads as the journal grows", "tasks in the journal"),
 }
@@ -68,6 +71,10 @@ def _names(points: Sequence[Point]) -> list[str]:
     return list(dict.fromkeys(str(point.x) for point in points))
 
 
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"  # noqa: PLR2004 - two or more digits
+
+
 def _colour(name: str) -> str:
     if name.startswith("ailf"):
         return OURS
@@ -85,16 +92,13 @@ def _bars(axes: Axes, points: Sequence[Point]) -> None:
         first, *further = values[name]
         axes.plot(further, [place] * len(further), marker="|", markersize=12, color=GREY, linestyle="none")
         axes.annotate(
-            f"{first:,.0f}" if first >= 100 else f"{first:.2g}",  # noqa: PLR2004 - two or more digits
+            ", 99 %: ".join(_digits(value) for value in values[name]),
             (max(values[name]), place),
             xytext=(8, 0),
             textcoords="offset points",
             va="center",
             color=GREY,
         )
-    if any(len(one) > 1 for one in values.values()):
-        axes.plot([], [], marker="|", markersize=12, color=GREY, linestyle="none", label="99th percentile")
-        axes.legend(frameon=False, labelcolor=GREY, loc="upper right", bbox_to_anchor=(1, -0.02), borderaxespad=0)
     axes.set_xscale("log")
     axes.margins(x=0.12)
     axes.xaxis.set_major_formatter("{x:,g}")

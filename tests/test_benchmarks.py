@@ -9,7 +9,7 @@ from benchmarks import __main__ as command
 from benchmarks import goals, report
 from benchmarks.peers import campaign
 from benchmarks.peers.catalogue import OURS, PEERS
-from benchmarks.peers.environments import HOME, UnavailableError, python_for, requirements
+from benchmarks.peers.environments import UnavailableError, python_for, requirements, script
 from benchmarks.values import Goal, Measured, Point, Sense, Setting, Sizes, median_ratio, percentile
 
 TINY = Sizes(
@@ -105,10 +105,10 @@ def test_charts(tmp_path: Path) -> None:
 def test_peers_are_pinned_and_have_scripts() -> None:
     """Each library has a script, and a list of exact versions that begins with itself."""
     for peer in PEERS:
-        assert (HOME / f"run_{peer.name.replace('-', '_')}.py").exists()
-        if peer.name != OURS:
+        assert script(peer).exists()
+        if peer.library != OURS:
             lines = requirements(peer).read_text(encoding="utf-8").split()
-            assert lines[0].startswith(f"{peer.name}==")
+            assert lines[0].startswith(f"{peer.library}==")
             assert all("==" in line for line in lines)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from benchmarks import report
 from benchmarks.peers.catalogue import OURS, PEERS, Peer
-from benchmarks.peers.environments import HOME, UnavailableError, default_cache, python_for, requirements
+from benchmarks.peers.environments import UnavailableError, default_cache, python_for, requirements, script
 from benchmarks.values import Goal, Point, Sense, percentile
 
 __all__ = ["default_cache", "run"]
@@ -74,9 +74,8 @@ def run_once(peer: Peer, python: Path, size: Size) -> Run:
         UnavailableError: the script failed.
     """
     tasks, samples = max(10, int(size.tasks * peer.scale)), max(5, int(size.samples * peer.scale))
-    script = HOME / f"run_{peer.name.replace('-', '_')}.py"
     with TemporaryDirectory(prefix=f"peer-{peer.name}-") as folder:
-        command = [str(python), str(script), folder, str(tasks), str(samples)]
+        command = [str(python), str(script(peer)), folder, str(tasks), str(samples), peer.variant]
         try:
             # The scripts are this project's own.
             done = subprocess.run(  # noqa: S603
@@ -136,7 +135,7 @@ def row(standing: Standing) -> tuple[str, ...]:
     """One line of the table."""
     peer = standing.peer
     version = pinned(peer)
-    name = f"{peer.name} {version}".strip()
+    name = f"{peer.library} {version}" + (f", {peer.variant}" if peer.variant else "")
     if not standing.runs:
         return (name, *["skipped"] * 4, peer.history, peer.results, peer.synchronous, standing.skipped)
     rate = standing.median_of(lambda run: run.rate) or 0
@@ -156,7 +155,7 @@ def row(standing: Standing) -> tuple[str, ...]:
 
 def pinned(peer: Peer) -> str:
     """The version that is measured."""
-    if peer.name == OURS:
+    if peer.library == OURS:
         return report.machine()["ailf"]
     first = requirements(peer).read_text(encoding="utf-8").splitlines()[0]
     return first.partition("==")[2]
@@ -168,7 +167,7 @@ def goals_of(standings: Sequence[Standing]) -> list[Goal]:
     if OURS not in by_name:
         return []
     ours = by_name[OURS]
-    others = [one for one in by_name.values() if one.peer.name != OURS]
+    others = [one for one in by_name.values() if one.peer.library != OURS]
     goals: list[Goal] = []
     for other in others:
         for what, figure, more_is_better in (
@@ -176,19 +175,19 @@ def goals_of(standings: Sequence[Standing]) -> list[Goal]:
             ("median latency", lambda run: run.median, False),
             ("query of the newest 100", lambda run: run.history, False),
         ):
-            mine, theirs = ours.median_of(figure), other.median_of(figure)
-            if mine and theirs:
+            ratio = _ratio(ours, other, figure)
+            if ratio is not None:
                 sense = Sense.AT_LEAST if more_is_better else Sense.AT_MOST
-                goals.append(Goal("peers", f"{what}, of {other.peer.name}'s", mine / theirs, sense, 1.0))
-    rates = {one.peer.name: one.median_of(lambda run: run.rate) or 0.0 for one in others if one.peer.is_rival}
-    mine = ours.median_of(lambda run: run.rate)
-    if rates and mine:
-        fastest = max(rates, key=lambda name: rates[name])
+                goals.append(Goal("peers", f"{what}, of {other.peer.name}'s", ratio, sense, 1.0))
+    rivals = [one for one in others if one.peer.is_rival]
+    ratios = {one.peer.name: _ratio(ours, one, lambda run: run.rate) or 0.0 for one in rivals}
+    if ratios:
+        fastest = min(ratios, key=lambda name: ratios[name])
         goals.append(
             Goal(
                 "peers",
                 f"tasks/s, of the fastest rival's ({fastest})",
-                mine / rates[fastest],
+                ratios[fastest],
                 Sense.AT_LEAST,
                 RIVALS_GOAL,
             )
@@ -196,11 +195,20 @@ def goals_of(standings: Sequence[Standing]) -> list[Goal]:
     return goals
 
 
+def _ratio(ours: Standing, other: Standing, figure: Callable[[Run], float | None]) -> float | None:
+    """The median of the rounds' ratios; None where one of the two has no such figure."""
+    # One that failed has no run in that round nor in any later one.
+    pairs = [(figure(mine), figure(theirs)) for mine, theirs in zip(ours.runs, other.runs, strict=False)]
+    ratios = [mine / theirs for mine, theirs in pairs if mine is not None and theirs]
+    return statistics.median(ratios) if ratios else None
+
+
 def points_of(standings: Sequence[Standing]) -> list[Point]:
     """The figures for the charts."""
     points = []
     for standing in standings:
-        name = f"{standing.peer.name} {pinned(standing.peer)}"
+        peer = standing.peer
+        name = f"{peer.library} {pinned(peer)}" + (f", {peer.variant}" if peer.variant else "")
         for chart, factor, figure in (
             ("throughput", 1.0, lambda run: run.rate),
             ("latency", 1e3, lambda run: run.median),
@@ -209,7 +217,7 @@ def points_of(standings: Sequence[Standing]) -> list[Point]:
         ):
             value = standing.median_of(figure)
             if value is not None:
-                points.append(Point(chart, standing.peer.name, name, value * factor))
+                points.append(Point(chart, peer.name, name, value * factor))
     return points
 
 

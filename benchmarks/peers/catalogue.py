@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One library. ``NAME.txt`` pins what is installed for it, ``run_NAME.py`` runs it."""
+    """One library with one set of settings: ``LIBRARY.txt`` pins what is installed, ``run_LIBRARY.py`` runs it."""
 
     name: str
     synchronous: str
@@ -19,8 +19,15 @@ class Peer:
     least_python: tuple[int, int] = (3, 11)
     is_rival: bool = True
     """Whether it is one of those that the goal of three times their throughput is about."""
+    variant: str = ""
+    """Which settings, where a library is there with several; its script is given the word."""
     scale: float = 1.0
     """Which part of the work it does: a slow one does less, and rates stay comparable."""
+
+    @property
+    def library(self) -> str:
+        """The library's name, without the word for its settings."""
+        return self.name.removesuffix(f"-{self.variant}")
 
 
 OURS = "ailf"
@@ -35,11 +42,30 @@ PEERS = (
         is_rival=False,
     ),
     Peer(
+        "ailf-power",
+        "FULL, WAL",
+        "every task, every transition",
+        "JSON",
+        'the same with durability="power"',
+        is_rival=False,
+        variant="power",
+        scale=0.2,
+    ),
+    Peer(
         "huey",
         "OFF, WAL",
         "none",
         "until read",
         "SqliteHuey(fsync=False), one worker thread, initial_delay and max_delay 1 ms; waits poll every 1 ms",
+    ),
+    Peer(
+        "huey-full",
+        "FULL, WAL",
+        "none",
+        "until read",
+        "the same without fsync=False, as it comes",
+        variant="full",
+        scale=0.2,
     ),
     Peer(
         "dura",

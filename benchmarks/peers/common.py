@@ -19,6 +19,11 @@ QUERIES = 20
 WARM_UP = 5
 
 
+def variant() -> str:
+    """With which settings, where there are several sets; empty for the usual one."""
+    return sys.argv[4] if len(sys.argv) > len(("script", "folder", "tasks", "samples")) else ""
+
+
 def arguments() -> tuple[Path, int, int]:
     """The folder for files, how many tasks, how many single ones."""
     return Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

@@ -26,7 +26,12 @@ def default_cache() -> Path:
 
 def requirements(peer: Peer) -> Path:
     """What is installed for it, pinned."""
-    return HOME / f"{peer.name}.txt"
+    return HOME / f"{peer.library}.txt"
+
+
+def script(peer: Peer) -> Path:
+    """What runs it."""
+    return HOME / f"run_{peer.library.replace('-', '_')}.py"
 
 
 def python_for(peer: Peer, cache: Path) -> Path:
@@ -39,10 +44,10 @@ def python_for(peer: Peer, cache: Path) -> Path:
     Raises:
         UnavailableError: there is no Python for it, or it does not install.
     """
-    if peer.name == OURS:
+    if peer.library == OURS:
         return Path(sys.executable)
     pinned = requirements(peer).read_bytes()
-    home = cache / f"{peer.name}-{sha256(pinned).hexdigest()[:12]}"
+    home = cache / f"{peer.library}-{sha256(pinned).hexdigest()[:12]}"
     python = home / "bin" / "python"
     ready = home / "is-complete"
     if ready.exists():

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from common import NEWEST, ameasure, arguments, query, say
+from common import NEWEST, ameasure, arguments, query, say, variant
 
 from ailf.async_tasks import TaskManager, TaskStatus
 
@@ -14,7 +14,8 @@ async def noop() -> None:
 async def main() -> None:
     """Run it."""
     folder, tasks, samples = arguments()
-    async with TaskManager(folder / "tasks.db", retention=None) as manager:
+    durability = variant() or "process"
+    async with TaskManager(folder / "tasks.db", retention=None, durability=durability) as manager:
         seconds, latencies = await ameasure(lambda: manager.submit(noop()), manager.result, tasks, samples)
         history = query(lambda: manager.list_tasks(TaskStatus.COMPLETED, newest_first=True, limit=NEWEST))
     say(seconds, latencies, history)

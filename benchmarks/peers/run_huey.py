@@ -3,7 +3,7 @@
 import logging
 import time
 
-from common import POLL_SECONDS, arguments, measure, say
+from common import POLL_SECONDS, arguments, measure, say, variant
 from huey import SqliteHuey
 from huey.consumer import Consumer
 
@@ -12,7 +12,7 @@ def main() -> None:
     """Run it."""
     folder, tasks, samples = arguments()
     logging.disable(logging.CRITICAL)
-    huey = SqliteHuey(filename=str(folder / "huey.db"), fsync=False)
+    huey = SqliteHuey(filename=str(folder / "huey.db"), fsync=None if variant() == "full" else False)
 
     @huey.task()
     def noop() -> int:
