@@ -30,10 +30,7 @@ STYLE: Any = {
 
 TITLES = {
     "throughput": ("Throughput: more is better", "tasks a second"),
-    "latency": (
-        "Latency of one task, from submit to result: less is better",
-        "milliseconds: median, and 99th percentile as a mark",
-    ),
+    "latency": ("Latency from submit to result: less is better", "milliseconds: median; a mark at the 99th percentile"),
     "history": ("Query of the newest 100 completed tasks: less is better", "milliseconds"),
     "growth": ("Reads as the journal grows", "tasks in the journal"),
 }
@@ -89,7 +86,7 @@ def _bars(axes: Axes, points: Sequence[Point]) -> None:
     names = sorted(values, key=lambda name: values[name][0], reverse=True)
     axes.barh(names, [values[name][0] for name in names], color=[_colour(name) for name in names], height=0.6)
     for place, name in enumerate(names):
-        first, *further = values[name]
+        further = values[name][1:]
         axes.plot(further, [place] * len(further), marker="|", markersize=12, color=GREY, linestyle="none")
         axes.annotate(
             ", 99 %: ".join(_digits(value) for value in values[name]),
