@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import goals, report
 from benchmarks.peers import campaign
@@ -47,14 +48,19 @@ def run_goals(asked: argparse.Namespace, names: Sequence[str]) -> int:
     """Measure the goals, each printed as soon as it is known."""
     measured: list[Goal] = []
     points: list[Point] = []
+    failed: list[str] = []
     with goals.setting(QUICK if asked.quick else FULL, asked.folder) as setting:
         for name, taken in goals.measure(names, setting):
+            if isinstance(taken, Exception):
+                failed.append(name)
+                say(f"{name}: not measured: {taken!r}")
+                continue
             say(f"{name}: {'; '.join(f'{report.figure(goal)} {report.verdict(goal)}'.strip() for goal in taken.goals)}")
             measured += taken.goals
             points += taken.points
+            # At once, so that an interrupted run has what it measured.
+            write_json(asked.json, report.as_json(measured, points))
     say("\n" + report.table(report.HEAD, map(report.row, measured)))
-    if asked.json is not None:
-        asked.json.write_text(json.dumps(report.as_json(measured, points), indent=2) + "\n", encoding="utf-8")
     if asked.charts is not None:
         # Only who asks for charts needs matplotlib.
         from benchmarks import charts  # noqa: PLC0415
@@ -63,7 +69,15 @@ def run_goals(asked: argparse.Namespace, names: Sequence[str]) -> int:
             say(f"wrote {path}")
     missed = [goal for goal in measured if goal.holds is False]
     say(f"\n{len(missed)} of {sum(goal.goal is not None for goal in measured)} goals missed.")
-    return 1 if missed else 0
+    for name in failed:
+        say(f"{name} was not measured.")
+    return 1 if missed or failed else 0
+
+
+def write_json(path: Path | None, whole: dict[str, Any]) -> None:
+    """Write the figures, where that was asked for."""
+    if path is not None:
+        path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
 
 
 def say(line: str = "") -> None:

@@ -33,9 +33,15 @@ def setting(sizes: Sizes, folder: Path | None = None) -> Iterator[Setting]:
         yield Setting(sizes, Path(home))
 
 
-def measure(names: Iterable[str], chosen: Setting) -> Iterator[tuple[str, Measured]]:
-    """Measure the goals of these names, one after the other."""
+def measure(names: Iterable[str], chosen: Setting) -> Iterator[tuple[str, Measured | Exception]]:
+    """Measure the goals of these names, one after the other; one that fails is given as its error."""
     # Imported journals and long runs are no news while measuring.
     logging.getLogger("ailf").setLevel(logging.ERROR)
     for name in names:
-        yield name, GOALS[name](chosen)
+        try:
+            measured = GOALS[name](chosen)
+        except Exception as error:
+            logging.getLogger(__name__).exception("%s was not measured", name)
+            yield name, error
+        else:
+            yield name, measured

@@ -18,6 +18,9 @@ WAIT_GOAL = 5.0
 SHRINK_GOAL = 0.5
 KEPT = timedelta(hours=1)
 
+PATIENCE_SECONDS = 300.0
+"""After how long a clean-up that leaves something is taken as it is; the size of the file shows it."""
+
 SUBMITS_BETWEEN_LOOKS = 20
 """How many tasks are submitted before the next look at how far the clean-up is."""
 
@@ -145,7 +148,7 @@ async def _clean_up(setting: Setting, number: int) -> CleanUp:
     async with ours.manager_on(path, retention=KEPT) as manager:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader:
             async with _ticking(delays):
-                while _goes_on(reader, number):
+                while perf_counter() - begin < PATIENCE_SECONDS and _goes_on(reader, number):
                     waits += [await _submit(manager) for _ in range(SUBMITS_BETWEEN_LOOKS)]
             seconds = perf_counter() - begin
     after = path.stat().st_size

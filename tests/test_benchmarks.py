@@ -38,6 +38,7 @@ FIGURES = {"burst": 1, "sequence": 1, "latency": 4, "progress": 2, "growth": 10,
 def test_each_goal_is_measured(name: str, tmp_path: Path) -> None:
     """Each measurement runs at a tiny size and gives its figures, all named and comparable with their goals."""
     [(_, measured)] = goals.measure([name], Setting(TINY, tmp_path))
+    assert isinstance(measured, Measured), measured
     assert len(measured.goals) == FIGURES[name]
     for goal in measured.goals:
         assert goal.name == name
@@ -61,6 +62,18 @@ def test_each_goal_is_measured(name: str, tmp_path: Path) -> None:
 def test_a_goal_holds_on_its_side(sense: Sense, ratio: float, goal: float | None, holds: bool | None) -> None:  # noqa: FBT001 - a table
     """A figure is compared with its goal on the side that was meant, and without a goal not at all."""
     assert Goal("some", "figure", ratio, sense, goal).holds is holds
+
+
+def test_a_measurement_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One measurement that fails is told with its error, and keeps no other one from being made."""
+
+    def fail(_setting: Setting) -> Measured:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(goals, "GOALS", {"bad": fail, "good": lambda _setting: Measured(())})
+    (_, bad), (_, good) = goals.measure(["bad", "good"], Setting(TINY, tmp_path))
+    assert isinstance(bad, RuntimeError)
+    assert good == Measured(())
 
 
 def test_statistics() -> None:
