@@ -30,7 +30,7 @@ def setting(sizes: Sizes, folder: Path | None = None) -> Iterator[Setting]:
         folder: where to make it; None is the system's place for temporary files.
     """
     with TemporaryDirectory(prefix="ailf-benchmarks-", dir=folder) as home:
-        yield Setting(sizes, Path(home))
+        yield Setting(sizes, Path(home).absolute())
 
 
 def measure(names: Iterable[str], chosen: Setting) -> Iterator[tuple[str, Measured | Exception]]:

@@ -1,7 +1,9 @@
 """The same work through ``TaskManager``, as a program would do it."""
 
 import asyncio
+import sqlite3
 from collections.abc import Coroutine
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
@@ -102,7 +104,7 @@ def progress(path: Path, number: int) -> Progress:
     async def timed() -> None:
         report = current_task().update_progress
         plain = Plain().update_progress
-        for index in range(number):
+        for index in range(1, number + 1):
             begin = perf_counter_ns()
             report(index % 101)
             between = perf_counter_ns()
@@ -131,4 +133,8 @@ def progress(path: Path, number: int) -> Progress:
             return await seconds_of(manager, untimed())
 
     seconds = asyncio.run(both())
+    with closing(sqlite3.connect(path)) as connection:
+        [(rows,)] = connection.execute("SELECT count(*) FROM task_events WHERE kind = 'progress'").fetchall()
+    if rows != 2 * number:
+        raise RuntimeError(f"{rows} of {2 * number} reports are in the journal")
     return Progress(calls, baseline, seconds)
