@@ -41,7 +41,7 @@ def result_text(info: TaskInfo, most: int, *, indent: int | None = None) -> str:
 
 def to_go(info: TaskInfo, now: datetime) -> float | None:
     """The seconds that a running task still needs if it goes on as it went; None where nobody knows."""
-    if info.started_at is None or info.completed_at is not None or info.progress <= 0:
+    if info.started_at is None or info.completed_at is not None or not 0 < info.progress < 100:  # noqa: PLR2004 - a percentage
         return None
     return (now - info.started_at).total_seconds() * (100 - info.progress) / info.progress
 

@@ -14,7 +14,7 @@ from ailf.async_tasks.model import TaskEvent, TaskInfo
 from ailf.async_tasks.states import TaskStatus
 from ailf.cli import gantt
 from ailf.cli.plain import details, event_cells, outcome, stats_cells, to_go, traceback_lines
-from ailf.cli.words import clock, harmless, length, local, short_id
+from ailf.cli.words import clock, harmless, length, recent, short_id, shortened
 
 COLOURS = {
     TaskStatus.PENDING: "dim",
@@ -51,8 +51,8 @@ def task_table(infos: Sequence[TaskInfo], now: datetime) -> RenderableType:
     for info in infos:
         table.add_row(
             Text(harmless(short_id(info.id)), style="dim"),
-            local(info.created_at),
-            Text(harmless(info.name)[:40]),
+            recent(info.created_at, now),
+            Text(shortened(harmless(info.name), LABEL_WIDTH)),
             _status(info.status),
             f"{info.progress:.0f}",
             length(_ran(info, now)),

@@ -39,6 +39,12 @@ def local(moment: datetime | None) -> str:
     return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def recent(moment: datetime, now: datetime) -> str:
+    """A time, short: of today without the day, of another day without the seconds."""
+    here = moment.astimezone()
+    return here.strftime("%H:%M:%S" if here.date() == now.astimezone().date() else "%Y-%m-%d %H:%M")
+
+
 def clock(moment: datetime, *, day: bool = False, fine: bool = False) -> str:
     """The time of day as the reader's clock shows it.
 

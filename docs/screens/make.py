@@ -26,7 +26,8 @@ from ailf.async_tasks.model import TaskFilter
 from ailf.cli import gantt, screens
 from ailf.errors import AilfError
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+TOP = HERE.parents[1]
 WIDTH = 116
 CHART_WIDTH = 70
 SECONDS = 60.0
@@ -45,7 +46,7 @@ def placeless(info: TaskInfo) -> TaskInfo:
 
     def general(text: str | None) -> str | None:
         library = sysconfig.get_path("stdlib")
-        return None if text is None else text.replace(library, "/usr/lib/python3")
+        return None if text is None else text.replace(library, "/usr/lib/python3").replace(f"{TOP}/", "")
 
     return replace(info, error=general(info.error), traceback=general(info.traceback))
 
@@ -81,7 +82,7 @@ def look(reader: Reader) -> None:
         f"ailf tasks show {failed.id[-12:]}",
         screens.task_screen(failed, "pid 4242 on build, stopped", events, 0),
     )
-    shown = [*[info for info in odd if info.reason != "process_died"], *good[3:25]]
+    shown = [*[info for info in odd if info.reason != "process_died"], *good[3::16]]
     period = gantt.fitted(shown, at, CHART_WIDTH)
     save("timeline", "ailf tasks timeline", screens.timeline_screen(shown, period, at))
 
