@@ -42,6 +42,12 @@ LOOK_SECONDS = 0.1
 REDRAW_SECONDS = 0.5
 """How often the live view is drawn again though nobody has: times go on."""
 
+STALE_SECONDS = 5.0
+"""How often to read again though nobody has written: what was counted over the last minute gets older."""
+
+REST_FACTOR = 4.0
+"""How much longer than a read took to wait for the next: of a long history, the live view takes a fifth of a core."""
+
 LIFE_SECONDS = 1.0
 """How often to ask whether the process that is waited for is alive."""
 
@@ -78,7 +84,9 @@ def watch(*, journal: Path, once: bool, as_json: bool) -> int:
             _watch_live(reader, pulse, journal, once=once)
             return 0
         while True:
+            began = time.monotonic()
             at, now = _now(reader, MOST_RUNNING)
+            cost = time.monotonic() - began
             shape = shapes.now_shape(now, at, RATE_SECONDS)
             click.echo(shapes.text_of(shape) if as_json else plain.now_lines(now, at))
             sys.stdout.flush()
@@ -86,8 +94,8 @@ def watch(*, journal: Path, once: bool, as_json: bool) -> int:
                 return 0
             while not pulse.has_changed():
                 time.sleep(LOOK_SECONDS)
-            # Whatever comes together is shown together.
-            time.sleep(LOOK_SECONDS)
+            # Whatever comes together is shown together, and a long history is read less often.
+            time.sleep(max(LOOK_SECONDS, REST_FACTOR * cost))
 
 
 def _now(reader: Reader, most: int) -> tuple[datetime, reports.Now]:
@@ -104,13 +112,15 @@ def _watch_live(reader: Reader, pulse: Pulse, journal: Path, *, once: bool) -> N
 
     console = Console(highlight=False)
 
-    def screen() -> Any:
-        room = max(console.height, LEAST_ROWS) - LATEST - 8
-        at, now = _now(reader, room)
-        return live_screen(now, at, RATE_SECONDS, str(journal))
+    def read() -> reports.Now:
+        return _now(reader, max(console.height, LEAST_ROWS) - LATEST - 8)[1]
 
+    def screen(now: reports.Now) -> Any:
+        return live_screen(now, datetime.now(UTC), RATE_SECONDS, str(journal))
+
+    now = read()
     if once:
-        console.print(screen())
+        console.print(screen(now))
         return
 
     def end(*_: object) -> None:
@@ -118,13 +128,21 @@ def _watch_live(reader: Reader, pulse: Pulse, journal: Path, *, once: bool) -> N
 
     # A terminal whose program is told to end gets its cursor and its lines back, as after Ctrl-C.
     signal.signal(signal.SIGTERM, end)
-    with Live(screen(), console=console, screen=True, auto_refresh=False) as live:
-        drawn = time.monotonic()
+    with Live(screen(now), console=console, screen=True, auto_refresh=False) as live:
+        drawn = read_at = due = time.monotonic()
+        has_news = False
         while True:
             time.sleep(LOOK_SECONDS)
-            if pulse.has_changed() or time.monotonic() - drawn > REDRAW_SECONDS:
-                live.update(screen(), refresh=True)
-                drawn = time.monotonic()
+            moment = time.monotonic()
+            has_news |= pulse.has_changed() or moment - read_at > STALE_SECONDS
+            if has_news and moment >= due:
+                now = read()
+                has_news, read_at = False, time.monotonic()
+                due = read_at + REST_FACTOR * (read_at - moment)
+            elif moment - drawn < REDRAW_SECONDS:
+                continue
+            live.update(screen(now), refresh=True)
+            drawn = moment
 
 
 @click.command()

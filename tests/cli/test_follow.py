@@ -298,3 +298,16 @@ def test_the_shell_completes_ids(full: Path) -> None:
     elsewhere = full.with_name("none.db")
     assert "".join(completed(elsewhere, "tasks show aa")) == ""
     assert not elsewhere.exists()
+
+
+def test_a_pipe_needs_no_rich(full: Path) -> None:
+    """What only a terminal needs, or another command, is not imported: a script that asks often does not wait."""
+    program = """
+import sys
+from ailf.cli.app import app
+app(["tasks", "list"], standalone_mode=False)
+print(sorted({"rich", "alembic", "sqlalchemy.ext.asyncio", "aiosqlite", "ailf.cli.demo"} & sys.modules.keys()))
+"""
+    command = [sys.executable, "-c", program]
+    found = subprocess.run(command, env=environment(full), capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"

@@ -166,12 +166,16 @@ def owner_states(path: Path) -> list[OwnerState]:
 
 def _owner_states(connection: sqlite3.Connection, path: Path) -> list[OwnerState]:
     rows = connection.execute(
-        "SELECT id, pid, host, boot_id, started_at, (SELECT count(*) FROM tasks WHERE owner_id = owners.id "
-        "AND +status IN ('pending', 'running')) FROM owners WHERE stopped_at IS NULL ORDER BY started_at"
+        "SELECT id, pid, host, boot_id, started_at FROM owners WHERE stopped_at IS NULL ORDER BY started_at"
     ).fetchall()
+    unfinished = dict(
+        connection.execute(
+            "SELECT +owner_id, count(*) FROM tasks WHERE status IN ('pending', 'running') GROUP BY +owner_id"
+        ).fetchall()
+    )
     here = owners.this_process()
     found = []
-    for owner_id, pid, host, boot_id, started_at, unfinished in rows:
+    for owner_id, pid, host, boot_id, started_at in rows:
         owner = owners.Owner(owner_id, pid, host, boot_id)
         if not owners.is_within_reach(owner, here):
             life = Life.ELSEWHERE
@@ -179,7 +183,7 @@ def _owner_states(connection: sqlite3.Connection, path: Path) -> list[OwnerState
             state = owners.probe(path, owner_id)
             dead = owners.is_dead(owner, here, state, pid_exists=owners.pid_exists(pid))
             life = Life.DEAD if dead else Life.ALIVE
-        found.append(OwnerState(owner_id, pid, host, started_at, life, unfinished))
+        found.append(OwnerState(owner_id, pid, host, started_at, life, unfinished.get(owner_id, 0)))
     return found
 
 
