@@ -11,6 +11,9 @@ def main() -> None:
         if error.name is None or error.name.startswith("ailf"):
             raise
         sys.exit(f"The command needs {error.name}, which is not installed: pip install 'ailf[cli]'")
+    except KeyboardInterrupt:
+        # Before the command itself could see to it; 128 and the number of SIGINT, as shells have it.
+        sys.exit(130)
     app()
 
 

@@ -221,6 +221,7 @@ def prune(*, journal: Path, older_than: float, status: tuple[str, ...], yes: boo
         if not sys.stdin.isatty():
             click.echo(f"ailf: {found} tasks would be deleted; say --yes, since nobody can be asked here.", err=True)
             return USAGE
-        click.confirm(f"Delete {found} tasks?", abort=True)
+        if not click.confirm(f"Delete {found} tasks?"):
+            return NOTHING
     click.echo(f"{upkeep.prune(journal, before, statuses)} tasks deleted.")
     return 0

@@ -311,3 +311,23 @@ print(sorted({"rich", "alembic", "sqlalchemy.ext.asyncio", "aiosqlite", "ailf.cl
     command = [sys.executable, "-c", program]
     found = subprocess.run(command, env=environment(full), capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(("answer", "left"), [("n\r", 5), ("y\r", 2)])
+def test_prune_asks_a_person(full: Path, terminal: Callable[..., Terminal], answer: str, left: int) -> None:
+    """It says how many, and takes no for an answer."""
+    prune = terminal("tasks", "prune", "--older-than", "1s")
+    prune.read_until("Delete 3 tasks? [y/N]")
+    prune.press(answer)
+    assert prune.end() == (1 if left == 5 else 0)
+    assert len(json.loads(run(full, "tasks", "list", "--json").stdout)) == left
+
+
+@pytest.mark.parametrize("verb", ["tasks tail", "tasks watch --json"])
+def test_ctrl_c_ends_whatever_waits(full: Path, terminal: Callable[..., Terminal], verb: str) -> None:
+    """Without a traceback, with the exit code that shells know."""
+    waiting = terminal(*verb.split())
+    waiting.read_until("ab-gone" if "json" in verb else "cancelled")
+    waiting.press("\x03")
+    assert waiting.end() == 130
+    assert "Traceback (most recent" not in waiting.output
