@@ -45,6 +45,8 @@ def percentage(value: object) -> float:
         InvalidTypeError: it is no number.
         InvalidArgumentError: it is outside of the range, or NaN.
     """
+    if type(value) is int and 0 <= value <= 100:  # noqa: PLR2004 - what a percentage is
+        return value
     number = real(value, "progress")
     if not 0 <= number <= 100:  # noqa: PLR2004 - what a percentage is
         raise InvalidArgumentError(f"progress is {_shown(number)}; give a number from 0 to 100.")

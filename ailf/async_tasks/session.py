@@ -86,11 +86,11 @@ class Session:
         self.journal = journal
         self.loop = loop
         self.commits = Commits()
-        self.live = LiveTasks(journal.record, report, max_concurrency, Observers(observers))
+        journal.attach(loop, self.commits.notify)
+        self.live = LiveTasks(journal.writer.record, report, max_concurrency, Observers(observers))
         self._retention = retention
         self._cleaner: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
-        journal.attach(loop, self.commits.notify)
 
     def begin(self, interval: float) -> None:
         """Listen to other processes; clean up now, and again every so many seconds."""

@@ -22,10 +22,8 @@ from ailf.async_tasks.journal.clock import Ages, read_clocks
 from ailf.async_tasks.journal.engine import (
     Access,
     Durability,
-    async_engine,
     connect,
     journal_error,
-    sync_engine,
     translated,
 )
 from ailf.async_tasks.journal.inspection import assert_is_journal
@@ -67,7 +65,6 @@ class Journal:
     def __init__(
         self,
         path: Path,
-        durability: Durability,
         *,
         owner: owners.Owner,
         lock: owners.OwnerLock,
@@ -77,8 +74,8 @@ class Journal:
     ) -> None:
         self.path = path
         self.owner = owner
-        self.reader = Reader(sync_engine(path, Access.READ, durability), path)
-        self.areader = AsyncReader(async_engine(path), path)
+        self.reader = Reader(path)
+        self.areader = AsyncReader(path)
         self.pulse = pulse
         self.is_inherited = False
         self._lock = lock
@@ -122,7 +119,7 @@ class Journal:
             except BaseException:
                 lock.release()
                 raise
-        return cls(path, durability, owner=owner, lock=lock, connection=connection, pulse=pulse, temporary=temporary)
+        return cls(path, owner=owner, lock=lock, connection=connection, pulse=pulse, temporary=temporary)
 
     def attach(self, loop: asyncio.AbstractEventLoop, on_commit: Callable[[], None]) -> None:
         """Start the writer.
@@ -140,10 +137,6 @@ class Journal:
         """The writer, once attached."""
         assert self._writer is not None  # noqa: S101 - the manager attaches what it opens
         return self._writer
-
-    def record(self, changes: Sequence[Change], done: Done | None = None) -> None:
-        """Have changes written in one transaction: see ``Writer.record``."""
-        self.writer.record(changes, done)
 
     async def recover(self) -> int:
         """End what dead processes left unfinished as FAILED; returns how many tasks that were."""
@@ -259,7 +252,7 @@ def open_reader(path: Path) -> Reader:
             f"The journal {path} is at revision {revision}, this release reads {HEAD}: "
             "run `ailf journal upgrade`, or `alembic upgrade head` on it."
         )
-    return Reader(sync_engine(path, Access.READ), path)
+    return Reader(path)
 
 
 def _in_words(record: Record) -> list[str]:

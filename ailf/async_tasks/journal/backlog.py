@@ -21,14 +21,17 @@ MOST_RECORDS = 100_000
 class Record:
     """Changes that are written together or not at all, and whom to tell."""
 
-    __slots__ = ("can_be_refused", "changes", "done", "error")
+    __slots__ = ("changes", "done", "error")
 
     def __init__(self, changes: Sequence[Change], done: Done | None) -> None:
         self.changes = changes
         self.done = done
         self.error: AilfError | None = None
-        self.can_be_refused = type(changes[0]) is Submitted
+
+    @property
+    def can_be_refused(self) -> bool:
         """Whether its caller waits to hear if it was written; what has happened already must be kept instead."""
+        return type(self.changes[0]) is Submitted
 
 
 def thinned_out(records: Sequence[Record]) -> list[Record]:
@@ -81,11 +84,12 @@ class Backlog:
         """Add a record; a submission, whose caller waits, ends the pause before the next try."""
         with self._lock:
             self._records.append(record)
-            if record.can_be_refused:
+            if self._retry_at and record.can_be_refused:
                 self._retry_at = 0.0
             if len(self._records) > self._most:
                 self._thin_out()
-            self._ring()
+            if self._is_asleep:
+                self._ring()
 
     def put_work(self, work: Work) -> None:
         """Add a piece of work.

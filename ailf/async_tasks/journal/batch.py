@@ -31,7 +31,7 @@ class Batch:
         self._inserts: list[Row] = []
         self._starts: list[Row] = []
         # Only the last progress of a task is worth an UPDATE; each one is an event.
-        self._progress: dict[str, Row] = {}
+        self._progress: dict[str, tuple[float, str | None]] = {}
         self._ends: list[Row] = []
         self._events: list[Row] = []
         self._has_timeouts = False
@@ -67,13 +67,12 @@ class Batch:
         self._inserts.append((task_id, name, status, at, started_at, change.timeout, change.metadata, self._owner_id))
 
     def _report(self, change: Progressed) -> None:
-        task_id, progress = change.task_id, change.progress
-        message = change.message and storable(change.message)
-        self._has_fractions |= isinstance(progress, float)
-        self._progress[task_id] = (
-            *(progress, message, task_id, self._owner_id),
-            *(_PENDING, _RUNNING),
-        )
+        task_id, progress, message = change.task_id, change.progress, change.message
+        if message is not None:
+            message = storable(message)
+        if type(progress) is float:
+            self._has_fractions = True
+        self._progress[task_id] = (progress, message)
         self._events.append((task_id, self._time_text(change.at), _PROGRESS, progress, message))
 
     def _end(self, change: Ended) -> None:
@@ -97,6 +96,13 @@ class Batch:
             self._last_time, self._last_text = at, time_text(at)
         return self._last_text
 
+    def _progress_rows(self) -> list[Row]:
+        owner = self._owner_id
+        return [
+            (progress, message, task_id, owner, _PENDING, _RUNNING)
+            for task_id, (progress, message) in self._progress.items()
+        ]
+
     def execute(self, connection: sqlite3.Connection) -> None:
         """Run the statements in the open transaction.
 
@@ -107,7 +113,7 @@ class Batch:
         for write, rows, as_json in (
             (INSERT_TASK, self._inserts, not self._has_timeouts),
             (START_TASK, self._starts, True),
-            (PROGRESS_TASK, list(self._progress.values()), not self._has_fractions),
+            (PROGRESS_TASK, self._progress_rows(), not self._has_fractions),
             (END_TASK, self._ends, True),
             (INSERT_EVENT, self._events, not self._has_fractions),
         ):

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,14 @@ from ailf.async_tasks.journal.schema import APPLICATION_ID
 from ailf.errors import JournalError, NotAJournalError
 
 T = TypeVar("T")
+
+ENDS = [
+    f"SELECT {end}({column}) FROM {table}"  # noqa: S608 - words of this module
+    for table, column in (("tasks", "id"), ("task_events", "seq"), ("owners", "id"))
+    for end in ("min", "max")
+    for column in (column, "rowid")
+]
+"""Reads the first and the last row of each table, and of its index."""
 
 SMALL_JOURNAL_BYTES = 4 * 1024 * 1024
 """Up to which size a journal is checked as a whole at each start, which takes some milliseconds."""
@@ -85,7 +94,7 @@ def assert_is_journal(path: Path) -> None:
         raise NotAJournalError(f"The journal {path} cannot be opened: this is {kind}.")
     try:
         with translated(path, "opened"):
-            application_id, tables = ask(path, _identity, is_ours=False)
+            application_id = ask(path, _application_id, is_ours=False)
     except JournalError as error:
         if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_NOTADB":
             raise NotAJournalError(
@@ -93,6 +102,8 @@ def assert_is_journal(path: Path) -> None:
             ) from error
         raise
     if application_id != APPLICATION_ID:
+        with translated(path, "opened"):
+            tables = ask(path, _count_tables, is_ours=False)
         raise NotAJournalError(
             f"{path} is a SQLite database of another program ({tables} tables, application_id {application_id}): "
             "it was left as it was; name another path for the journal."
@@ -100,31 +111,37 @@ def assert_is_journal(path: Path) -> None:
 
 
 def assert_is_sound(path: Path) -> None:
-    """Refuse a damaged journal, without changing it.
+    """Refuse a damaged journal, without changing it: see ``refuse_damage``."""
+    with translated(path, "opened"):
+        ask(path, partial(refuse_damage, path=path))
 
-    A small one is checked as a whole. Of a large one, whose check would take long at each start, the
-    ends of each table and index are read; ``PRAGMA integrity_check`` in the sqlite3 shell reads it all.
+
+def refuse_damage(connection: sqlite3.Connection, path: Path) -> None:
+    """Look for damage; as part of a question, so that it is looked for again where somebody wrote meanwhile.
+
+    A small journal is checked as a whole. Of a large one, whose check would take long at each start, the
+    ends of each table and its index are read; ``PRAGMA integrity_check`` in the sqlite3 shell reads it all.
 
     Args:
+        connection: where to look.
         path: the journal.
 
     Raises:
-        JournalError: it is damaged, or cannot be read.
+        JournalError: it is damaged.
     """
-
-    def is_sound(connection: sqlite3.Connection) -> None:
-        # Raised inside of the question, so that it is put again where somebody wrote meanwhile.
-        if trouble := _damage(connection):
-            raise JournalError(f"The journal {path} cannot be opened: {trouble}; {ADVICE['SQLITE_CORRUPT']}.")
-
-    with translated(path, "opened"):
-        ask(path, is_sound)
+    if trouble := _damage(connection):
+        raise JournalError(f"The journal {path} cannot be opened: {trouble}; {ADVICE['SQLITE_CORRUPT']}.")
 
 
-def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
+def _application_id(connection: sqlite3.Connection) -> int:
+    # From the file's header: SQLite need not read and understand the schema for it, most of what a look costs.
     [(application_id,)] = connection.execute("PRAGMA application_id")
+    return int(application_id)
+
+
+def _count_tables(connection: sqlite3.Connection) -> int:
     [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
-    return application_id, tables
+    return int(tables)
 
 
 def _damage(connection: sqlite3.Connection) -> str | None:
@@ -132,11 +149,6 @@ def _damage(connection: sqlite3.Connection) -> str | None:
     if pages * size <= SMALL_JOURNAL_BYTES:
         [(found,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
         return None if found == "ok" else " ".join(found.split())
-    columns = connection.execute(
-        "SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns "
-        "WHERE tables.type = 'table' AND columns.cid = 0"
-    ).fetchall()
-    for table, column in columns:
-        for end in ("min(rowid)", "max(rowid)", f'min("{column}")', f'max("{column}")'):
-            connection.execute(f'SELECT {end} FROM "{table}"').fetchall()  # noqa: S608 - names from the schema
+    for end in ENDS:
+        connection.execute(end).fetchall()
     return None

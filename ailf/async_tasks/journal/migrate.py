@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from ailf.async_tasks.journal import inspection
 from ailf.async_tasks.journal.engine import (
     PRIVATE_FILE,
     PRIVATE_FOLDER,
@@ -25,7 +26,7 @@ from ailf.async_tasks.journal.engine import (
     journal_error,
     translated,
 )
-from ailf.async_tasks.journal.inspection import ask, assert_is_journal, assert_is_sound
+from ailf.async_tasks.journal.inspection import ask, assert_is_journal
 from ailf.async_tasks.journal.paths import owners_folder
 from ailf.errors import JournalError, JournalVersionError
 
@@ -79,8 +80,7 @@ def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
         create_file(path)
     else:
         assert_is_journal(path)
-        assert_is_sound(path)
-        if revision_of(path) == HEAD:
+        if revision_of(path, refuse_damage=True) == HEAD:
             return
     with migration_lock(path), translated(path, "migrated"):
         # Another process may have done the work while this one waited for the lock.
@@ -126,15 +126,26 @@ def migration_lock(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def revision_of(path: Path) -> str | None:
+def revision_of(path: Path, *, refuse_damage: bool = False) -> str | None:
     """The revision of a journal; None where its tables are not there yet.
+
+    Args:
+        path: the journal.
+        refuse_damage: whether to look for damage as well, on the same connection.
 
     Raises:
         JournalVersionError: a newer release made the journal.
-        JournalError: it cannot be read.
+        JournalError: it cannot be read, or is damaged.
     """
-    with translated(path, "read"):
-        revision = ask(path, _revision)
+
+    def question(connection: sqlite3.Connection) -> str | None:
+        revision = _revision(connection)
+        if refuse_damage and revision is not None:
+            inspection.refuse_damage(connection, path)
+        return revision
+
+    with translated(path, "opened" if refuse_damage else "read"):
+        revision = ask(path, question)
     if revision not in KNOWN:
         raise JournalVersionError(
             f"The journal {path} is at revision {revision}, which a newer release of ailf made (this one knows up to "

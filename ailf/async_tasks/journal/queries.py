@@ -7,7 +7,9 @@ the compiled text with the values bound to it.
 import asyncio
 import json
 import sqlite3
+from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from sqlalchemy import (
     ColumnElement,
-    Engine,
     Select,
     and_,
     bindparam,
@@ -27,7 +28,7 @@ from sqlalchemy import (
     table,
 )
 
-from ailf.async_tasks.journal.engine import translated
+from ailf.async_tasks.journal.engine import Access, async_engine, connect, translated
 from ailf.async_tasks.journal.rows import encode_value, metadata_path, storable, time_text
 from ailf.async_tasks.journal.schema import owners, task_events, tasks
 from ailf.async_tasks.journal.sql import Statement, positional
@@ -268,9 +269,11 @@ def runs_query() -> Query:
 class Reader:
     """Reads in the caller's thread, whichever it is, on read-only connections."""
 
-    def __init__(self, engine: Engine, path: Path) -> None:
-        self._engine = engine
+    def __init__(self, path: Path) -> None:
         self._path = path
+        # As many as threads have read at a time; a connection is for one thread at a time.
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._is_closed = False
 
     def rows(self, query: Query) -> list[Row]:
         """All rows of a query.
@@ -279,13 +282,16 @@ class Reader:
             JournalError: the journal cannot be read.
         """
         with translated(self._path, "read"):
-            pooled = self._engine.raw_connection()
             try:
-                driver = pooled.driver_connection
-                assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - tells the type checker what the pool holds
-                return driver.execute(*query).fetchall()
+                connection = self._idle.pop()
+            except IndexError:
+                connection = connect(self._path, Access.READ)
+            try:
+                return connection.execute(*query).fetchall()
             finally:
-                pooled.close()
+                self._idle.append(connection)
+                if self._is_closed:
+                    self.close()
 
     def __enter__(self) -> Self:
         """Use it for a while."""
@@ -297,15 +303,19 @@ class Reader:
 
     def close(self) -> None:
         """Close the connections."""
-        self._engine.dispose()
+        self._is_closed = True
+        # Another thread may close as well, as the last to have read.
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
 
 class AsyncReader:
     """Reads without blocking the event loop."""
 
-    def __init__(self, engine: "AsyncEngine", path: Path) -> None:
-        self._engine = engine
+    def __init__(self, path: Path) -> None:
         self._path = path
+        self._engine: AsyncEngine | None = None
         self._reads: set[asyncio.Task[list[Row]]] = set()
 
     async def rows(self, query: Query) -> list[Row]:
@@ -322,6 +332,8 @@ class AsyncReader:
 
     async def _rows(self, query: Query) -> list[Row]:
         with translated(self._path, "read"):
+            # Made when it is needed, which in many a program it never is.
+            self._engine = self._engine or async_engine(self._path)
             async with self._engine.connect() as connection:
                 result = await connection.exec_driver_sql(*query)
                 return [tuple(row) for row in result]
@@ -330,4 +342,5 @@ class AsyncReader:
         """Close the connections, once the reads have come to their ends."""
         if self._reads:
             await asyncio.wait(self._reads)
-        await self._engine.dispose()
+        if self._engine is not None:
+            await self._engine.dispose()

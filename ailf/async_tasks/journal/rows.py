@@ -183,54 +183,52 @@ def metadata_path(key: str) -> str:
     return f'$."{spelled_key(key)}"'
 
 
+_STATUSES: Mapping[str, TaskStatus] = {status.value: status for status in TaskStatus}
+_REASONS: Mapping[str | None, Reason | None] = {None: None} | {reason.value: reason for reason in Reason}
+_FORMATS: Mapping[str | None, ResultFormat | None] = {None: None} | {known.value: known for known in ResultFormat}
+_decode_start = json.JSONDecoder().raw_decode
+
+
+def _decode(text: str) -> Any:
+    value, end = _decode_start(text)
+    # What ailf writes has no space around it; what somebody else has written may.
+    return value if end == len(text) else json.loads(text)
+
+
 def task_info(row: Sequence[Any]) -> TaskInfo:
     """The task that a row of ``tasks`` stands for, its columns in the order of the table.
 
     Raises:
         JournalError: somebody else has written it.
     """
+    # fmt: off
     (
-        task_id,
-        name,
-        status,
-        reason,
-        progress,
-        progress_message,
-        created_at,
-        started_at,
-        completed_at,
-        timeout,
-        metadata,
-        result,
-        result_format,
-        error,
-        error_type,
-        traceback,
-        owner_id,
-        cancel_requested_at,
+        task_id, name, status, reason, progress, message, created_at, started_at, completed_at, timeout, metadata,
+        result, result_format, error, error_type, traceback, owner_id, cancel_requested_at,
     ) = row
+    # fmt: on
     try:
         return TaskInfo(
-            id=task_id,
-            name=name,
-            status=TaskStatus(status),
-            reason=None if reason is None else Reason(reason),
-            progress=progress,
-            progress_message=progress_message,
-            created_at=datetime.fromisoformat(created_at),
-            started_at=time_of(started_at),
-            completed_at=time_of(completed_at),
-            timeout=timeout,
-            metadata={} if metadata == "{}" else json.loads(metadata),
-            result=json.loads(result) if result_format == ResultFormat.JSON else result,
-            result_format=None if result_format is None else ResultFormat(result_format),
-            error=error,
-            error_type=error_type,
-            traceback=traceback,
-            owner_id=owner_id,
-            cancel_requested_at=time_of(cancel_requested_at),
+            task_id,
+            name,
+            _STATUSES[status],
+            _REASONS[reason],
+            progress,
+            message,
+            datetime.fromisoformat(created_at),
+            None if started_at is None else datetime.fromisoformat(started_at),
+            None if completed_at is None else datetime.fromisoformat(completed_at),
+            timeout,
+            {} if metadata == "{}" else _decode(metadata),
+            _decode(result) if result_format == "json" else result,
+            _FORMATS[result_format],
+            error,
+            error_type,
+            traceback,
+            owner_id,
+            None if cancel_requested_at is None else datetime.fromisoformat(cancel_requested_at),
         )
-    except (ValueError, TypeError, RecursionError) as problem:
+    except (ValueError, TypeError, KeyError, RecursionError) as problem:
         raise JournalError(
             f"The journal holds a row of the task {task_id!r} that ailf has not written: {problem}; "
             "mend or delete it in the sqlite3 shell."

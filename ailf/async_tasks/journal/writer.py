@@ -34,8 +34,8 @@ CLOSING_PATIENCE_SECONDS = 10.0
 CLOSING_BUSY_MILLISECONDS = 250
 """How long each of these tries waits for a lock that another program holds."""
 
-COMMITS_A_CHECKPOINT = 300
-"""After how many commits the log is brought into the file: of about ten pages each, some 12 MB of log."""
+COMMITS_A_CHECKPOINT = 600
+"""After how many commits the log is brought into the file: of some ten pages each, about 25 MB of log."""
 
 ROW_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 """The driver's errors that say that one record is wrong, and not the journal."""

@@ -19,7 +19,6 @@ from ailf.async_tasks.journal.engine import (
     create_file,
     journal_error,
     json_is_innocuous,
-    sync_engine,
     translated,
 )
 from ailf.async_tasks.journal.inspection import companions
@@ -109,7 +108,7 @@ def test_a_name_that_is_no_unicode_works(tmp_path: Path) -> None:
 def test_reads_from_many_threads_disturb_none(journal: Path) -> None:
     """Each thread reads on a connection that no other thread closes."""
     ensure_current(journal)
-    reader = Reader(sync_engine(journal, Access.READ), journal)
+    reader = Reader(journal)
     begin = threading.Barrier(20)
     found: list[int] = []
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ailf.async_tasks.journal import owners, queries, retention, statements
-from ailf.async_tasks.journal.engine import Access, async_engine, connect, sync_engine
+from ailf.async_tasks.journal.engine import Access, connect
 from ailf.async_tasks.journal.queries import AsyncReader, Query, Reader
 from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import ENDED, UNFINISHED, TaskStatus
@@ -135,7 +135,7 @@ def test_the_stretch_of_time_is_half_open_and_in_order_of_submission(connection:
 async def test_both_readers_read_the_same(connection: sqlite3.Connection, journal: Path) -> None:
     """The blocking and the awaitable one run the same text and give the same rows."""
     insert(connection, "tasks", RUNNING)
-    reader, areader = Reader(sync_engine(journal, Access.READ), journal), AsyncReader(async_engine(journal), journal)
+    reader, areader = Reader(journal), AsyncReader(journal)
     rows = reader.rows(queries.task_query("t1"))
     assert rows[0][0] == "t1"
     assert await areader.rows(queries.task_query("t1")) == rows
@@ -147,10 +147,10 @@ async def test_a_read_that_fails_is_an_error_of_ours(connection: sqlite3.Connect
     """Whichever reader: the file is named, and what is wrong with it."""
     connection.execute("DROP VIEW task_timeline")
     query = Query("SELECT * FROM task_timeline", ())
-    with Reader(sync_engine(journal, Access.READ), journal) as reader, pytest.raises(JournalError) as caught:
+    with Reader(journal) as reader, pytest.raises(JournalError) as caught:
         reader.rows(query)
     assert f"The journal {journal} cannot be read: no such table: task_timeline" in str(caught.value)
-    areader = AsyncReader(async_engine(journal), journal)
+    areader = AsyncReader(journal)
     with pytest.raises(JournalError, match="cannot be read"):
         await areader.rows(query)
     await areader.close()
@@ -159,7 +159,7 @@ async def test_a_read_that_fails_is_an_error_of_ours(connection: sqlite3.Connect
 async def test_a_cancelled_read_leaves_no_thread(connection: sqlite3.Connection, journal: Path) -> None:
     """Its connection, which has a thread of its own, is closed when the reader is."""
     before = threading.active_count()
-    areader = AsyncReader(async_engine(journal), journal)
+    areader = AsyncReader(journal)
     reads = [asyncio.ensure_future(areader.rows(queries.task_query("t1"))) for _ in range(5)]
     await asyncio.sleep(0)
     for one in reads:
@@ -174,7 +174,7 @@ def test_a_reader_sees_one_moment_while_others_write(connection: sqlite3.Connect
     writer = connect(journal, Access.WRITE)
     writer.execute("BEGIN IMMEDIATE")
     insert(writer, "tasks", RUNNING)
-    with Reader(sync_engine(journal, Access.READ), journal) as reader:
+    with Reader(journal) as reader:
         assert reader.rows(queries.task_query("t1")) == []
         writer.execute("COMMIT")
         assert len(reader.rows(queries.task_query("t1"))) == 1
