@@ -11,13 +11,13 @@ import os
 import shutil
 import sqlite3
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
 from ailf.async_tasks.journal import owners, retention
-from ailf.async_tasks.journal.backlog import Done, Record
+from ailf.async_tasks.journal.backlog import Record
 from ailf.async_tasks.journal.clock import Ages, read_clocks
 from ailf.async_tasks.journal.engine import (
     Access,
