@@ -1,10 +1,12 @@
 """Those who want to hear of each task of a manager: the log, and whoever an application adds."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ailf.async_tasks.model import Outcome
 from ailf.async_tasks.states import TaskStatus
+
+FAILED = "An observer failed, of which task %s knows nothing."
 
 log = logging.getLogger("ailf.async_tasks")
 
@@ -30,17 +32,19 @@ class TaskLog(Observer):
 
     def submitted(self, task_id: str, name: str) -> None:
         """At level DEBUG."""
-        log.debug("Task %s (%s) was submitted.", task_id, name, extra={"task_id": task_id})
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("Task %s (%s) was submitted.", task_id, name, extra={"task_id": task_id})
 
     def started(self, task_id: str, name: str) -> None:
         """At level DEBUG."""
-        log.debug("Task %s (%s) started.", task_id, name, extra={"task_id": task_id})
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("Task %s (%s) started.", task_id, name, extra={"task_id": task_id})
 
     def ended(self, task_id: str, name: str, outcome: Outcome) -> None:
         """At level INFO; of one that failed at WARNING, with its error."""
         if outcome.status is TaskStatus.FAILED:
             log.warning("Task %s (%s) failed: %s", task_id, name, outcome.error, extra={"task_id": task_id})
-        else:
+        elif log.isEnabledFor(logging.INFO):
             log.info("Task %s (%s) %s.", task_id, name, outcome.status, extra={"task_id": task_id})
 
 
@@ -53,21 +57,23 @@ class Observers:
     def submitted(self, task_id: str, name: str) -> None:
         """A task is in the journal."""
         for observer in self._observers:
-            _call(observer.submitted, task_id, name)
+            try:
+                observer.submitted(task_id, name)
+            except Exception:
+                log.exception(FAILED, task_id, extra={"task_id": task_id})
 
     def started(self, task_id: str, name: str) -> None:
         """A task begins to run."""
         for observer in self._observers:
-            _call(observer.started, task_id, name)
+            try:
+                observer.started(task_id, name)
+            except Exception:
+                log.exception(FAILED, task_id, extra={"task_id": task_id})
 
     def ended(self, task_id: str, name: str, outcome: Outcome) -> None:
         """A task has ended."""
         for observer in self._observers:
-            _call(observer.ended, task_id, name, outcome)
-
-
-def _call(method: Callable[..., None], task_id: str, *arguments: object) -> None:
-    try:
-        method(task_id, *arguments)
-    except Exception:
-        log.exception("An observer failed, of which task %s knows nothing.", task_id, extra={"task_id": task_id})
+            try:
+                observer.ended(task_id, name, outcome)
+            except Exception:
+                log.exception(FAILED, task_id, extra={"task_id": task_id})
