@@ -73,6 +73,7 @@ class Backlog:
         self._dropped = 0
         self._work: list[Work] = []
         self._retry_at = 0.0
+        self._tries_again = False
         self._closing_at: float | None = None
         self._is_asleep = False
         # Held by the writer's thread, which waits for it to be released; a threading.Condition does the
@@ -104,8 +105,12 @@ class Backlog:
             self._ring()
 
     def put_back(self, records: Sequence[Record], pause: float) -> None:
-        """Put records that could not be written at the front again, not to be taken before a pause in seconds."""
+        """Put records that could not be written at the front again, not to be taken before a pause in seconds.
+
+        Even if there is none, something is taken after the pause: whether writing works again has to be tried.
+        """
         with self._lock:
+            self._tries_again = True
             self._under_way = []
             self._records[:0] = records
             self._retry_at = time.monotonic() + pause
@@ -123,6 +128,7 @@ class Backlog:
                 if pause is None and self._closing_at is not None:
                     return None
                 if pause == 0:
+                    self._tries_again = False
                     records, self._records = self._records, []
                     self._under_way = records
                     work, self._work = self._work, []
@@ -171,7 +177,9 @@ class Backlog:
         if self._work:
             return 0
         now = time.monotonic()
-        if not self._records or (self._closing_at is not None and now > self._closing_at):
+        if self._closing_at is not None and (not self._records or now > self._closing_at):
+            return None
+        if not self._records and not self._tries_again:
             return None
         return max(0.0, self._retry_at - now)
 

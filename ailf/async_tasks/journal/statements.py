@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from ailf.async_tasks.journal.schema import task_events, tasks
+from ailf.async_tasks.journal.schema import owners, task_events, tasks
 from ailf.async_tasks.journal.sql import positional
 
 Row = tuple[Any, ...]
@@ -101,3 +101,5 @@ END_TASK = _update(
     ["status", "reason", "completed_at", "result", "result_format", "error", "error_type", "traceback"], "expected"
 )
 INSERT_EVENT = _insert(task_events, "task_id", "at", "kind", "progress", "message")
+TOUCH_OWNER = positional(update(owners).where(owners.c.id == bindparam("owner")).values(pid=owners.c.pid))
+"""Changes nothing, but writes: whether the journal takes writes."""

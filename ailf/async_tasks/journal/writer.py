@@ -18,6 +18,7 @@ from typing import TypeVar
 from ailf.async_tasks.journal.backlog import Backlog, Done, Record
 from ailf.async_tasks.journal.batch import Batch
 from ailf.async_tasks.journal.engine import journal_error
+from ailf.async_tasks.journal.statements import TOUCH_OWNER
 from ailf.async_tasks.model import Change, Health
 from ailf.errors import AilfError, DuplicateTaskError, JournalError, TaskConflictError
 
@@ -145,7 +146,7 @@ class Writer:
     def _run(self) -> None:
         while (taken := self._backlog.take()) is not None:
             records, work = taken
-            if records:
+            if records or self._trouble is not None:
                 self._write(records)
             for piece in work:
                 piece()
@@ -180,6 +181,9 @@ class Writer:
             batch.add(record.changes)
         self._begin()
         batch.execute(self._connection)
+        if not records:
+            # Nothing waits, and yet somebody may wait to hear that the journal takes writes again.
+            self._connection.execute(TOUCH_OWNER.sql, (self._owner_id,))
         self._connection.execute("COMMIT")
 
     def _begin(self) -> None:
