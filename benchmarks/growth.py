@@ -2,9 +2,10 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ailf.async_tasks.journal import owners
 from ailf.async_tasks.journal.batch import Batch
 from ailf.async_tasks.journal.engine import Access, connect
 from ailf.async_tasks.journal.migrate import ensure_current
-from ailf.async_tasks.model import Ended, Outcome, Started, Submitted
+from ailf.async_tasks.model import Ended, Outcome, Submitted
 from ailf.async_tasks.states import Reason, ResultFormat, TaskStatus
 from benchmarks.values import Setting
 
@@ -45,18 +46,18 @@ def customer(number: int, tasks: int) -> str:
     return f"c{number % max(1, tasks // TASKS_A_CUSTOMER)}"
 
 
-def _tasks(number: int) -> Iterator[tuple[Submitted, Started, Ended]]:
-    begin = datetime.now(UTC) - AGE
+def _tasks(number: int) -> Iterator[tuple[Submitted, Ended]]:
+    begin = round((time.time() - AGE.total_seconds()) * 1e6)
     result = json.dumps(COMPLETED.value, separators=(",", ":"))
     for index in range(number):
-        one, at = task_id(index), begin + timedelta(milliseconds=index)
+        one, at = task_id(index), begin + 1_000 * index
         metadata = f'{{"{KEY}":"{customer(index, number)}"}}'
         end = Ended(one, at, TaskStatus.RUNNING, COMPLETED, result, ResultFormat.JSON)
         if index % FAILED_EVERY == 0:
             end = Ended(one, at, TaskStatus.RUNNING, FAILED)
         elif index % CANCELLED_EVERY == 1:
             end = Ended(one, at, TaskStatus.RUNNING, CANCELLED)
-        yield Submitted(one, at, f"work {index % 20}", None, metadata), Started(one, at), end
+        yield Submitted(one, at, f"work {index % 20}", None, metadata, starts=True), end
 
 
 def build(path: Path, number: int) -> None:
@@ -68,9 +69,9 @@ def build(path: Path, number: int) -> None:
         owners.register(connection, owner)
         while chunk := list(islice(tasks, TASKS_A_BATCH)):
             batch = Batch(owner.id)
-            for submitted, started, ended in chunk:
-                batch.add((submitted, started))
-                batch.add((ended,))
+            for submitted, ended in chunk:
+                batch.add(submitted)
+                batch.add(ended)
             connection.execute("BEGIN IMMEDIATE")
             batch.execute(connection)
             connection.execute("COMMIT")

@@ -5,15 +5,15 @@ threads. A task is here from its submission until its end is committed.
 """
 
 import asyncio
+import contextvars
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
-from functools import partial
 from typing import Any
 
+from ailf.async_tasks import arguments
 from ailf.async_tasks.context import CurrentTask, enter
 from ailf.async_tasks.journal.backlog import Done
 from ailf.async_tasks.journal.rows import encode_result
@@ -30,33 +30,33 @@ UNWIND_SECONDS = 10.0
 
 log = logging.getLogger("ailf.async_tasks")
 
-RecordChanges = Callable[[Sequence[Change], Done | None], None]
-Report = Callable[[str, float, str | None], bool]
+RecordChange = Callable[[Change, Done | None, object], None]
 
 
 class LiveTasks:
     """The tasks of one manager, the slots they run in, and the queue for a slot."""
 
-    def __init__(
-        self, record: RecordChanges, report: Report, max_concurrency: int | None, observers: Observers
-    ) -> None:
+    def __init__(self, record: RecordChange, max_concurrency: int | None, observers: Observers) -> None:
         """Begin with none.
 
         Args:
-            record: has changes written; calls back on the loop when they are.
-            report: what ``current_task().update_progress`` calls.
+            record: has a change written; calls back on the loop when they are.
             max_concurrency: how many may run at a time; None is no limit.
             observers: told of each task.
         """
         self._record = record
         self._observers = observers
-        self._report = report
         self._max_concurrency = max_concurrency
         self._running = 0
         self._queue: deque[LiveTask] = deque()
         self._tasks: dict[str, LiveTask] = {}
-        self._runners: dict[asyncio.Task[Any], str] = {}
+        self._runners: dict[asyncio.Task[Any], LiveTask] = {}
         self.remembered = Remembered()
+        # Made once: a bound method, or a partial, of its own for each task is one more thing that Python's
+        # garbage collector looks at again and again while thousands of tasks wait.
+        self._on_ended = self._ended
+        self._on_unwound = self._unwound
+        self._report = self.report
         # Held where a report of progress, from any thread, must not come after the end.
         self._lock = threading.Lock()
 
@@ -71,7 +71,8 @@ class LiveTasks:
 
     def run_by(self, runner: asyncio.Task[Any]) -> str | None:
         """The id of the task that this asyncio task runs, if it is one of these."""
-        return self._runners.get(runner)
+        task = self._runners.get(runner)
+        return None if task is None else task.id
 
     async def submit(self, job: Job, task_id: str, name: str, timeout: float | None, metadata: str) -> None:
         """Record a new task, and start it or queue it; returns once its row is committed.
@@ -83,13 +84,11 @@ class LiveTasks:
         if task_id in self._tasks:
             job.discard()
             raise DuplicateTaskError(f"A task with the id {task_id!r} is unfinished; choose another id.")
-        loop = asyncio.get_running_loop()
         task = self._tasks[task_id] = LiveTask(task_id, job, name, timeout)
-        changes: list[Change] = [Submitted(task_id, task.last_at, name, timeout, metadata)]
-        if not self._queue and self._has_free_slot():
-            changes.append(self._take_slot(task, task.last_at))
-        written: asyncio.Future[None] = loop.create_future()
-        self._record(changes, partial(self._submitted, task, written))
+        if starts := not self._queue and self._has_free_slot():
+            self._take_slot(task)
+        written = task.written = asyncio.get_running_loop().create_future()
+        self._record(Submitted(task_id, task.last_at, name, timeout, metadata, starts), _submitted, task)
         try:
             await written
         except AilfError as refusal:
@@ -107,15 +106,19 @@ class LiveTasks:
         if task.status is TaskStatus.RUNNING:
             self._launch(task)
         else:
+            task.context = contextvars.copy_context()
             self._queue.append(task)
             self._fill_slots()
 
-    def _submitted(self, task: LiveTask, written: asyncio.Future[None], refusal: AilfError | None) -> None:
-        task.is_journaled = refusal is None
-        resolve(written, refusal)
-
     def report(self, task_id: str, progress: float, message: str | None) -> bool:
-        """Record progress, from any thread; False where there is no such task or it has ended."""
+        """Record progress, from any thread; False where there is no such task or it has ended.
+
+        Raises:
+            InvalidTypeError: ``progress`` is no number, or ``message`` no text.
+            InvalidArgumentError: ``progress`` is outside of 0 to 100, or NaN.
+        """
+        progress = arguments.percentage(progress)
+        message = arguments.message(message)
         task = self._tasks.get(task_id)
         if task is None:
             return False
@@ -126,7 +129,7 @@ class LiveTasks:
                 message = task.message
             if progress != task.progress or message != task.message:
                 task.progress, task.message = progress, message
-                self._record((Progressed(task_id, task.now(), progress, message),), None)
+                self._record(Progressed(task_id, task.now(), progress, message), None, None)
         return True
 
     def laid_over(self, info: TaskInfo) -> TaskInfo:
@@ -188,10 +191,9 @@ class LiveTasks:
     def _has_free_slot(self) -> bool:
         return self._max_concurrency is None or self._running < self._max_concurrency
 
-    def _take_slot(self, task: LiveTask, at: datetime) -> Started:
+    def _take_slot(self, task: LiveTask) -> None:
         self._running += 1
         task.status = TaskStatus.RUNNING
-        return Started(task.id, at)
 
     def _release_slot(self, task: LiveTask) -> None:
         if task.status is TaskStatus.RUNNING:
@@ -201,7 +203,8 @@ class LiveTasks:
     def _fill_slots(self) -> None:
         while self._queue and self._has_free_slot():
             task = self._queue.popleft()
-            self._record((self._take_slot(task, task.now()),), partial(self._started, task))
+            self._take_slot(task)
+            self._record(Started(task.id, task.now()), self._started, task)
 
     def _started(self, task: LiveTask, refusal: AilfError | None) -> None:
         if task.outcome is not None:
@@ -215,9 +218,10 @@ class LiveTasks:
     def _launch(self, task: LiveTask) -> None:
         # Not by the loop's task factory: an eager one would run the task's first line before the
         # submitter has the id.
-        task.runner = asyncio.Task(self._run(task), name=task.name, context=task.context)
-        self._runners[task.runner] = task.id
-        task.runner.add_done_callback(partial(self._unwound, task))
+        context = contextvars.copy_context() if task.context is None else task.context
+        task.runner = asyncio.Task(self._run(task), name=task.name, context=context)
+        self._runners[task.runner] = task
+        task.runner.add_done_callback(self._on_unwound, context=context)
 
     async def _run(self, task: LiveTask) -> None:
         enter(CurrentTask(task.id, self._report))
@@ -229,8 +233,8 @@ class LiveTasks:
             await task.over()
             raise outcome.fatal
 
-    def _unwound(self, task: LiveTask, runner: asyncio.Task[None]) -> None:
-        del self._runners[runner]
+    def _unwound(self, runner: asyncio.Task[None]) -> None:
+        task = self._runners.pop(runner)
         error = None if runner.cancelled() else runner.exception()
         if task.outcome is None:
             # Cancelled before its first step, so that not a line of it ran; or torn down with its loop.
@@ -257,22 +261,21 @@ class LiveTasks:
         self._end(task, Outcome(TaskStatus.CANCELLED, reason))
 
     def _end(self, task: LiveTask, outcome: Outcome) -> None:
-        result: str | None = None
         result_format: ResultFormat | None = None
         if outcome.status is TaskStatus.COMPLETED:
             encoded = encode_result(outcome.value)
-            result, result_format = encoded.text, encoded.format
+            task.result, result_format = encoded.text, encoded.format
             self.remembered.keep_result(task.id, outcome.value, encoded)
         with self._lock:
             task.outcome = outcome
-            change = Ended(task.id, task.now(), task.status, outcome, result, result_format)
-            self._record((change,), partial(self._ended, task, change))
+            change = Ended(task.id, task.now(), task.status, outcome, task.result, result_format)
+            self._record(change, self._on_ended, task)
         self._release_slot(task)
 
-    def _ended(self, task: LiveTask, change: Ended, refusal: AilfError | None) -> None:
-        if refusal is None:
-            self.remembered.keep_outcome(task.id, change.outcome, change.result)
-            self._observers.ended(task.id, task.name, change.outcome)
+    def _ended(self, task: LiveTask, refusal: AilfError | None) -> None:
+        if refusal is None and task.outcome is not None:
+            self.remembered.keep_outcome(task.id, task.outcome, task.result)
+            self._observers.ended(task.id, task.name, task.outcome)
         else:
             self.remembered.forget([task.id])
         # A submission whose caller was cancelled, and that was refused as well, has no end to miss.
@@ -292,3 +295,10 @@ class LiveTasks:
         if self._tasks.get(task.id) is task:
             del self._tasks[task.id]
         task.finish(refusal)
+
+
+def _submitted(task: LiveTask, refusal: AilfError | None) -> None:
+    task.is_journaled = refusal is None
+    if task.written is not None:
+        resolve(task.written, refusal)
+        task.written = None

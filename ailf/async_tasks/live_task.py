@@ -2,9 +2,9 @@
 
 import asyncio
 import contextvars
-from datetime import UTC, datetime
+import time
 
-from ailf.async_tasks.model import Outcome
+from ailf.async_tasks.model import Microseconds, Outcome
 from ailf.async_tasks.runner import Job
 from ailf.async_tasks.states import Reason, TaskStatus
 from ailf.errors import AilfError
@@ -15,7 +15,7 @@ class LiveTask:
 
     __slots__ = (
         *("context", "id", "is_journaled", "is_over", "job", "last_at", "message", "name", "outcome"),
-        *("progress", "refusal", "runner", "status", "stop_reason", "timeout", "waiters"),
+        *("progress", "refusal", "result", "runner", "status", "stop_reason", "timeout", "waiters", "written"),
     )
 
     def __init__(self, task_id: str, job: Job, name: str, timeout: float | None) -> None:
@@ -23,7 +23,10 @@ class LiveTask:
         self.job = job
         self.name = name
         self.timeout = timeout
-        self.context = contextvars.copy_context()
+        self.context: contextvars.Context | None = None
+        """The submitter's, where that is not at hand when the task starts."""
+        self.written: asyncio.Future[None] | None = None
+        """What its submitter waits for."""
         self.is_journaled = False
         """Whether its submission is committed."""
         self.is_over = False
@@ -32,11 +35,13 @@ class LiveTask:
         self.waiters: dict[asyncio.Future[None], None] = {}
         self.status = TaskStatus.PENDING
         """What was recorded last; the expected state of what is recorded next."""
-        self.last_at = datetime.now(UTC)
+        self.last_at = microseconds()
         self.progress: float = 0
         self.message: str | None = None
         self.runner: asyncio.Task[None] | None = None
         self.stop_reason: Reason | None = None
+        self.result: str | None = None
+        """What it returned, as text."""
         self.outcome: Outcome | None = None
         """Set when the end is recorded; nothing is recorded after it."""
         self.refusal: AilfError | None = None
@@ -52,9 +57,9 @@ class LiveTask:
             finally:
                 del self.waiters[waiter]
 
-    def now(self) -> datetime:
+    def now(self) -> Microseconds:
         """The time for the next change: a clock that steps back never gives an earlier one."""
-        now = datetime.now(UTC)
+        now = microseconds()
         # Not by max(), which takes longer than all the rest.
         if now > self.last_at:  # noqa: PLR1730
             self.last_at = now
@@ -66,6 +71,11 @@ class LiveTask:
         self.is_over = True
         for waiter in self.waiters:
             resolve(waiter)
+
+
+def microseconds() -> Microseconds:
+    """The time by the system's clock."""
+    return time.time_ns() // 1000
 
 
 def resolve(future: asyncio.Future[None], refusal: AilfError | None = None) -> None:

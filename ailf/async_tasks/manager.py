@@ -113,9 +113,12 @@ class TaskManager(History):
         # A callback, so that a start whose caller was cancelled still ends in one state or the other.
         self._starting = None
         if not opening.cancelled() and opening.exception() is None:
-            report, limit, retention = self.update_progress, self._max_concurrency, self._retention
             self._session = Session(
-                opening.result(), opening.get_loop(), report, limit, retention, observers=self._observers
+                opening.result(),
+                opening.get_loop(),
+                self._max_concurrency,
+                self._retention,
+                observers=self._observers,
             )
             self._session.begin(self._cleanup_interval)
 
@@ -238,9 +241,7 @@ class TaskManager(History):
             InvalidArgumentError: ``progress`` is outside of 0 to 100, or NaN.
             NotStartedError: the manager was not started.
         """
-        return self._started().live.report(
-            arguments.known_task_id(task_id), arguments.percentage(progress), arguments.message(message)
-        )
+        return self._started().live.report(arguments.known_task_id(task_id), progress, message)
 
     async def cancel_task(self, task_id: str) -> bool:
         """Cancel a task, and wait until it has ended and that is committed.

@@ -89,7 +89,11 @@ class Health:
     """Why the last write failed; None where it succeeded."""
 
 
-# Outcomes and changes are made for every task, and tuples are made in a fraction of a dataclass's time.
+# Outcomes and changes are made for every task, and tuples are made in a fraction of a dataclass's time;
+# so are whole numbers in one of a datetime's.
+
+Microseconds = int
+"""A time, counted from the beginning of 1970 (UTC)."""
 
 
 class Outcome(NamedTuple):
@@ -109,25 +113,27 @@ class Submitted(NamedTuple):
     """A task was accepted."""
 
     task_id: str
-    at: datetime
+    at: Microseconds
     name: str
     timeout: float | None
     metadata: str
     """The metadata as JSON text."""
+    starts: bool = False
+    """Whether it runs at once; otherwise it waits for a slot."""
 
 
 class Started(NamedTuple):
-    """A task is about to run."""
+    """A task that waited for a slot is about to run."""
 
     task_id: str
-    at: datetime
+    at: Microseconds
 
 
 class Progressed(NamedTuple):
     """A task reported progress, with the message that is in force now."""
 
     task_id: str
-    at: datetime
+    at: Microseconds
     progress: float
     message: str | None
 
@@ -136,7 +142,7 @@ class Ended(NamedTuple):
     """A task ended, coming from the state ``expected``."""
 
     task_id: str
-    at: datetime
+    at: Microseconds
     expected: TaskStatus
     outcome: Outcome
     result: str | None = None

@@ -7,7 +7,6 @@ import asyncio
 import functools
 import inspect
 import traceback
-import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from types import CoroutineType
 from typing import Any
@@ -21,14 +20,14 @@ MAX_ERROR_CHARACTERS = 1_000_000
 
 Submittable = Awaitable[Any] | Callable[[], Any]
 
-_taken: "weakref.WeakSet[Coroutine[Any, Any, Any]]" = weakref.WeakSet()
-"""The coroutines that jobs hold: one that waits for its turn looks as new as one that nobody has."""
+_taken: set[int] = set()
+"""The id() of each coroutine that a job holds: one that waits for its turn looks as new as one that nobody has."""
 
 
 class Job:
     """What was submitted, ready to be run once or to be thrown away."""
 
-    __slots__ = ("_is_awaitable", "_work")
+    __slots__ = ("_held", "_is_awaitable", "_work")
 
     def __init__(self, work: Submittable) -> None:
         """Take in the work.
@@ -41,14 +40,16 @@ class Job:
             InvalidArgumentError: it is a coroutine that was awaited or submitted already, or runs elsewhere.
         """
         self._work = work
+        self._held = 0
         self._is_awaitable = isinstance(work, CoroutineType) or inspect.isawaitable(work)
         if isinstance(work, CoroutineType):
-            if inspect.getcoroutinestate(work) != inspect.CORO_CREATED or work in _taken:
+            if not _is_new(work):
                 raise InvalidArgumentError(
                     f"The coroutine {work.__qualname__} was awaited or submitted already, or runs elsewhere; "
                     "call its function again for a new one."
                 )
-            _taken.add(work)
+            self._held = id(work)
+            _taken.add(self._held)
         elif not self._is_awaitable and not callable(work):
             raise InvalidTypeError(
                 f"{type(work).__qualname__} cannot be submitted: give a coroutine, another awaitable, "
@@ -70,6 +71,8 @@ class Job:
         """Begin it; what it returns comes from awaiting this."""
         work: Any = self._work
         if self._is_awaitable:
+            # Once it runs, its own state says so.
+            _taken.discard(self._held)
             return work  # type: ignore[no-any-return]
         if inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(getattr(work, "__call__", None)):  # noqa: B004
             return work()  # type: ignore[no-any-return]
@@ -77,9 +80,12 @@ class Job:
 
     def discard(self) -> None:
         """Throw it away unrun, without a warning that it was never awaited."""
-        if inspect.iscoroutine(self._work):
-            _taken.discard(self._work)
+        _taken.discard(self._held)
         discard(self._work)
+
+    def __del__(self) -> None:
+        """Let go of the coroutine: another one may get its id()."""
+        _taken.discard(self._held)
 
 
 async def _in_thread(function: Callable[[], Any]) -> Any:
@@ -104,12 +110,13 @@ def _call(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
 
 def discard(work: object) -> None:
     """Close a coroutine that nobody will run; leave alone one that a job holds, and whatever else it is."""
-    if (
-        isinstance(work, CoroutineType)
-        and inspect.getcoroutinestate(work) == inspect.CORO_CREATED
-        and work not in _taken
-    ):
+    if isinstance(work, CoroutineType) and _is_new(work):
         work.close()
+
+
+def _is_new(work: Coroutine[Any, Any, Any]) -> bool:
+    """Whether a coroutine was neither awaited nor taken by a job."""
+    return inspect.getcoroutinestate(work) == inspect.CORO_CREATED and id(work) not in _taken
 
 
 async def execute(job: Job, timeout: float | None, stop_reason: Callable[[], Reason | None]) -> Outcome:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
 from ailf.async_tasks.journal.queries import existing_query, task_query
 from ailf.async_tasks.journal.rows import task_info
-from ailf.async_tasks.live import LiveTasks, Report
+from ailf.async_tasks.live import LiveTasks
 from ailf.async_tasks.model import Outcome, TaskInfo
 from ailf.async_tasks.observing import Observer, Observers
 from ailf.async_tasks.others import Others
@@ -67,7 +67,6 @@ class Session:
         self,
         journal: Journal,
         loop: asyncio.AbstractEventLoop,
-        report: Report,
         max_concurrency: int | None,
         retention: Retention,
         *,
@@ -78,7 +77,6 @@ class Session:
         Args:
             journal: the journal.
             loop: the event loop on which all of it lives.
-            report: what ``current_task().update_progress`` calls.
             max_concurrency: how many tasks may run at a time; None is no limit.
             retention: how long ended tasks are kept.
             observers: told of each task.
@@ -87,7 +85,7 @@ class Session:
         self.loop = loop
         self.commits = Commits()
         journal.attach(loop, self.commits.notify)
-        self.live = LiveTasks(journal.writer.record, report, max_concurrency, Observers(observers))
+        self.live = LiveTasks(journal.writer.record, max_concurrency, Observers(observers))
         self._retention = retention
         self._cleaner: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None

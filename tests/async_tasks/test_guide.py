@@ -1,7 +1,7 @@
 """The user's guide, section by section: what it says one can do can be done."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+import time
 from pathlib import Path
 from typing import Any
 
@@ -185,23 +185,17 @@ async def test_errors(manager: TaskManager) -> None:
 
 async def test_cleanup(manager: TaskManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """The manager deletes what ended over an hour ago, in whichever state, and nothing else."""
-
-    class Earlier(datetime):
-        """A clock that is some minutes behind."""
-
-        minutes = 0
-
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return datetime.now(UTC) - timedelta(minutes=cls.minutes)
+    minutes = 0
 
     async def explode() -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("ailf.async_tasks.live_task.datetime", Earlier)
+    def earlier() -> int:
+        return time.time_ns() // 1000 - 60_000_000 * minutes
+
+    monkeypatch.setattr("ailf.async_tasks.live_task.microseconds", earlier)
     kept = []
     for minutes in (61, 50, 0):
-        Earlier.minutes = minutes
         ended = [await manager.submit(asyncio.sleep(0)), await manager.submit(explode())]
         running = await manager.submit(asyncio.sleep(3600))
         cancelled = await manager.submit(asyncio.sleep(3600))

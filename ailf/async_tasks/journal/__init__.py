@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 
 from ailf.async_tasks.journal import owners, retention
-from ailf.async_tasks.journal.backlog import Record
 from ailf.async_tasks.journal.clock import Ages, read_clocks
 from ailf.async_tasks.journal.engine import (
     Access,
@@ -206,7 +205,7 @@ class Journal:
             # An owner that could not write leaves its lock file behind for the recovery to find.
             self._lock.release(remove=stopped)
             _open_journals.discard(self)
-        return tuple(line for record in unwritten for line in _in_words(record))
+        return tuple(_in_words(change) for change, _, _ in unwritten)
 
     @property
     def is_temporary(self) -> bool:
@@ -255,11 +254,9 @@ def open_reader(path: Path) -> Reader:
     return Reader(path)
 
 
-def _in_words(record: Record) -> list[str]:
-    def word(change: Change) -> str:
-        return str(change.outcome.status) if isinstance(change, Ended) else type(change).__name__.lower()
-
-    return [f"task {change.task_id}: {word(change)}" for change in record.changes]
+def _in_words(change: Change) -> str:
+    word = str(change.outcome.status) if isinstance(change, Ended) else type(change).__name__.lower()
+    return f"task {change.task_id}: {word}"
 
 
 def _leave_to_the_parent() -> None:

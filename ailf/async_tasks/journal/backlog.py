@@ -4,13 +4,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from typing import Any
 
-from ailf.async_tasks.model import Change, Progressed, Submitted
+from ailf.async_tasks.model import Change, Microseconds, Progressed, Submitted
 from ailf.errors import AilfError, JournalError
 
-Done = Callable[[AilfError | None], None]
-"""Called on the event loop when a record is committed (None), or when it cannot be."""
+Done = Callable[[Any, AilfError | None], None]
+"""Called on the event loop when a record is committed (None), or when it cannot be, with what it is about."""
 
 Work = Callable[[], None]
 
@@ -18,20 +18,13 @@ MOST_RECORDS = 100_000
 """From how many records on progress is thinned out; nothing else ever is."""
 
 
-class Record:
-    """Changes that are written together or not at all, and whom to tell."""
+Record = tuple[Change, Done | None, object]
+"""A change to be written, whom to tell, and what it is about: the plainest tuple, since there are so many."""
 
-    __slots__ = ("changes", "done", "error")
 
-    def __init__(self, changes: Sequence[Change], done: Done | None) -> None:
-        self.changes = changes
-        self.done = done
-        self.error: AilfError | None = None
-
-    @property
-    def can_be_refused(self) -> bool:
-        """Whether its caller waits to hear if it was written; what has happened already must be kept instead."""
-        return type(self.changes[0]) is Submitted
+def can_be_refused(record: Record) -> bool:
+    """Whether its caller waits to hear if it was written; what has happened already must be kept instead."""
+    return type(record[0]) is Submitted
 
 
 def thinned_out(records: Sequence[Record]) -> list[Record]:
@@ -43,12 +36,13 @@ def thinned_out(records: Sequence[Record]) -> list[Record]:
     Args:
         records: what waits, in order.
     """
-    reports = Counter(record.changes[0].task_id for record in records if _is_progress(record))
+    reports = Counter(change.task_id for change, _, _ in records if _is_progress(change))
     seen: Counter[str] = Counter()
     kept = []
     for record in records:
-        if _is_progress(record):
-            task_id = record.changes[0].task_id
+        change = record[0]
+        if _is_progress(change):
+            task_id = change.task_id
             place = seen[task_id]
             seen[task_id] += 1
             if place % 2 and place < reports[task_id] - 1:
@@ -57,8 +51,8 @@ def thinned_out(records: Sequence[Record]) -> list[Record]:
     return kept
 
 
-def _is_progress(record: Record) -> bool:
-    return type(record.changes[0]) is Progressed
+def _is_progress(change: Change) -> bool:
+    return type(change) is Progressed
 
 
 class Backlog:
@@ -85,7 +79,7 @@ class Backlog:
         """Add a record; a submission, whose caller waits, ends the pause before the next try."""
         with self._lock:
             self._records.append(record)
-            if self._retry_at and record.can_be_refused:
+            if self._retry_at and can_be_refused(record):
                 self._retry_at = 0.0
             if len(self._records) > self._most:
                 self._thin_out()
@@ -159,11 +153,11 @@ class Backlog:
             dropped, self._dropped = self._dropped, 0
             return dropped
 
-    def size(self) -> tuple[int, datetime | None]:
+    def size(self) -> tuple[int, Microseconds | None]:
         """How many changes are not written yet, and the time of the oldest."""
         with self._lock:
             records = self._under_way + self._records
-            return sum(len(record.changes) for record in records), records[0].changes[0].at if records else None
+            return len(records), records[0][0].at if records else None
 
     def _thin_out(self) -> None:
         kept = thinned_out(self._records)

@@ -1,13 +1,13 @@
 """The changes of one transaction, as rows for the statements that write them."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from ailf.async_tasks.journal.rows import storable, time_text
 from ailf.async_tasks.journal.statements import END_TASK, INSERT_EVENT, INSERT_TASK, PROGRESS_TASK, START_TASK, Row
-from ailf.async_tasks.model import Change, Ended, Progressed, Submitted
+from ailf.async_tasks.model import Change, Ended, Microseconds, Progressed, Submitted
 from ailf.async_tasks.states import EVENT_OF_STATUS, EventKind, Reason, ResultFormat, TaskStatus
 from ailf.errors import TaskConflictError
 
@@ -36,33 +36,30 @@ class Batch:
         self._events: list[Row] = []
         self._has_timeouts = False
         self._has_fractions = False
-        self._last_time: datetime | None = None
-        self._last_text = ""
+        self._last_second: int | None = None
+        self._second_text = ""
 
-    def add(self, changes: Sequence[Change]) -> None:
-        """Take in changes that belong together."""
-        first = changes[0]
-        if isinstance(first, Submitted):
-            # Submitted and started in one transaction: one INSERT says both, and two events.
-            self._insert(first, changes[1] if len(changes) > 1 else None)
-            return
-        for change in changes:
-            if isinstance(change, Progressed):
-                self._report(change)
-            elif isinstance(change, Ended):
-                self._end(change)
-            else:
-                at = self._time_text(change.at)
-                self._starts.append((_RUNNING, at, change.task_id, self._owner_id, _PENDING))
-                self._events.append((change.task_id, at, _STARTED, None, None))
+    def add(self, change: Change) -> None:
+        """Take in a change."""
+        if isinstance(change, Submitted):
+            self._insert(change)
+        elif isinstance(change, Progressed):
+            self._report(change)
+        elif isinstance(change, Ended):
+            self._end(change)
+        else:
+            at = self._time_text(change.at)
+            self._starts.append((_RUNNING, at, change.task_id, self._owner_id, _PENDING))
+            self._events.append((change.task_id, at, _STARTED, None, None))
 
-    def _insert(self, change: Submitted, started: Change | None) -> None:
+    def _insert(self, change: Submitted) -> None:
         task_id, at = change.task_id, self._time_text(change.at)
         name, status, started_at = storable(change.name), _PENDING, None
         self._events.append((task_id, at, _SUBMITTED, None, None))
-        if started is not None:
-            status, started_at = _RUNNING, self._time_text(started.at)
-            self._events.append((task_id, started_at, _STARTED, None, None))
+        if change.starts:
+            # One INSERT says that it was submitted and started, and two events.
+            status, started_at = _RUNNING, at
+            self._events.append((task_id, at, _STARTED, None, None))
         self._has_timeouts |= change.timeout is not None
         self._inserts.append((task_id, name, status, at, started_at, change.timeout, change.metadata, self._owner_id))
 
@@ -90,11 +87,13 @@ class Batch:
         )
         self._events.append((task_id, at, _WORD[EVENT_OF_STATUS[outcome.status]], None, error or reason))
 
-    def _time_text(self, at: datetime) -> str:
-        # Most changes of a task share their time with another one.
-        if at is not self._last_time:
-            self._last_time, self._last_text = at, time_text(at)
-        return self._last_text
+    def _time_text(self, at: Microseconds) -> str:
+        second, fraction = divmod(at, 1_000_000)
+        if second != self._last_second:
+            # A batch's changes are of a few seconds; each of these is put into words once.
+            self._last_second = second
+            self._second_text = time_text(datetime.fromtimestamp(second, UTC))[:20]
+        return f"{self._second_text}{fraction:06d}Z"
 
     def _progress_rows(self) -> list[Row]:
         owner = self._owner_id

@@ -9,13 +9,14 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
-from ailf.async_tasks.journal.backlog import Backlog, Done, Record
+from ailf.async_tasks.journal.backlog import Backlog, Done, Record, can_be_refused
 from ailf.async_tasks.journal.batch import Batch
 from ailf.async_tasks.journal.engine import journal_error
 from ailf.async_tasks.journal.statements import TOUCH_OWNER
@@ -73,20 +74,21 @@ class Writer:
         """Start the thread."""
         self._thread.start()
 
-    def record(self, changes: Sequence[Change], done: Done | None = None) -> None:
-        """Have changes written, as one; from any thread.
+    def record(self, change: Change, done: Done | None = None, about: object = None) -> None:
+        """Have a change written; from any thread.
 
         Args:
-            changes: what happened.
+            change: what happened.
             done: called on the event loop with the end of it. A submission that cannot be written is
                 refused; whatever else cannot be written is kept and tried again.
+            about: handed to ``done``.
         """
-        self._backlog.put(Record(changes, done))
+        self._backlog.put((change, done, about))
 
     def health(self) -> Health:
         """Whether the journal takes writes, as of the last try, and what waits for it."""
         waiting, oldest = self._backlog.size()
-        age = None if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds())
+        age = None if oldest is None else max(0.0, time.time() - oldest / 1e6)
         trouble = self._trouble
         return Health(
             is_writable=trouble is None,
@@ -177,8 +179,8 @@ class Writer:
 
     def _commit_together(self, records: list[Record]) -> None:
         batch = Batch(self._owner_id)
-        for record in records:
-            batch.add(record.changes)
+        for change, _, _ in records:
+            batch.add(change)
         self._begin()
         batch.execute(self._connection)
         if not records:
@@ -201,26 +203,26 @@ class Writer:
         """Write the records that can be, in one transaction; a bad one does not fail its neighbours."""
         try:
             self._begin()
-            for record in records:
-                record.error = None
+            refusals: dict[int, AilfError] = {}
+            for index, record in enumerate(records):
                 self._connection.execute("SAVEPOINT one")
                 try:
                     batch = Batch(self._owner_id)
-                    batch.add(record.changes)
+                    batch.add(record[0])
                     batch.execute(self._connection)
                 except Exception as error:
                     if _is_about_the_journal(error):
                         raise
                     self._connection.execute("ROLLBACK TO one")
-                    record.error = _refusal(record, error, self._path)
+                    refusals[index] = _refusal(record[0], error, self._path)
                 self._connection.execute("RELEASE one")
             self._connection.execute("COMMIT")
         except (sqlite3.Error, JournalError) as error:
             self._keep(records, error)
         else:
-            self._settle(records)
+            self._settle(records, refusals)
 
-    def _settle(self, records: list[Record]) -> None:
+    def _settle(self, records: list[Record], refusals: Mapping[int, AilfError] = MappingProxyType({})) -> None:
         self._backlog.settle()
         if self._trouble is not None:
             self._trouble = None
@@ -228,7 +230,7 @@ class Writer:
             dropped = self._backlog.dropped()
             lost = f"{dropped} reports of progress were dropped" if dropped else "nothing was lost"
             log.warning("The journal %s takes writes again; %s.", self._path, lost)
-        self._tell(self._settled, records)
+        self._tell(self._settled, records, refusals)
 
     def _keep(self, records: list[Record], error: Exception) -> None:
         """Refuse the submissions and keep all else, in order, for the next try."""
@@ -237,14 +239,12 @@ class Writer:
         if self._trouble is None:
             log.warning("%s Running tasks run on; what they did is kept in memory until it can be written.", trouble)
         self._trouble = trouble
-        refused = [record for record in records if record.can_be_refused]
-        for record in refused:
-            record.error = trouble
-        kept = [record for record in records if not record.can_be_refused]
+        refused = [record for record in records if can_be_refused(record)]
+        kept = [record for record in records if not can_be_refused(record)]
         self._backlog.put_back(kept, self._retry_seconds)
         self._retry_seconds = min(2 * self._retry_seconds, LAST_RETRY_SECONDS)
         if refused:
-            self._tell(self._settled, refused)
+            self._tell(self._settled, refused, dict.fromkeys(range(len(refused)), trouble))
 
     def _roll_back(self) -> None:
         # SQLite rolls back by itself after some errors, a full disk among them.
@@ -257,10 +257,10 @@ class Writer:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
 
-    def _settled(self, records: Iterable[Record]) -> None:
-        for record in records:
-            if record.done is not None:
-                record.done(record.error)
+    def _settled(self, records: Iterable[Record], refusals: Mapping[int, AilfError]) -> None:
+        for index, (_, done, about) in enumerate(records):
+            if done is not None:
+                done(about, refusals.get(index))
         self._on_commit()
 
 
@@ -279,8 +279,8 @@ def _is_about_the_journal(error: Exception) -> bool:
     return isinstance(error, sqlite3.Error) and not isinstance(error, ROW_ERRORS)
 
 
-def _refusal(record: Record, error: Exception, path: Path) -> AilfError:
-    task_id = record.changes[0].task_id
+def _refusal(change: Change, error: Exception, path: Path) -> AilfError:
+    task_id = change.task_id
     if getattr(error, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_PRIMARYKEY":
         return DuplicateTaskError(
             f"A task with the id {task_id!r} is in the journal already; choose another id, or let submit choose one."

@@ -1,8 +1,8 @@
 """A writer with its journal and what it answers, and the changes that tests hand to it."""
 
 import sqlite3
+import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,16 @@ from ailf.async_tasks.model import Change, Ended, Outcome, Started, Submitted
 from ailf.async_tasks.states import ResultFormat, TaskStatus
 from ailf.errors import AilfError
 
-NOW = datetime.now(UTC)
+NOW = time.time_ns() // 1000
 
 
-def submitted(task_id: str, name: str = "work") -> Submitted:
+def submitted(task_id: str, name: str = "work", *, starts: bool = False) -> Submitted:
     """A task that was accepted."""
-    return Submitted(task_id, NOW, name, None, "{}")
+    return Submitted(task_id, NOW, name, None, "{}", starts)
 
 
 def started(task_id: str) -> Started:
-    """A task that is about to run."""
+    """A task that waited and is about to run."""
     return Started(task_id, NOW)
 
 
@@ -42,14 +42,13 @@ class Desk:
     commits: int = 0
     is_closed: bool = False
 
-    def record(self, label: str, *changes: Change) -> None:
-        """Record changes, and note the answer under a label."""
+    def record(self, label: str, change: Change) -> None:
+        """Record a change, and note the answer under a label."""
+        self.writer.record(change, self._done, label)
 
-        def done(refusal: AilfError | None) -> None:
-            self.answers[label] = refusal
-            self.order.append(label)
-
-        self.writer.record(changes, done)
+    def _done(self, label: str, refusal: AilfError | None) -> None:
+        self.answers[label] = refusal
+        self.order.append(label)
 
     def rows(self, sql: str) -> list[Any]:
         """What another connection reads."""

@@ -19,12 +19,12 @@ def reports(task_id: str, count: int) -> list[Change]:
 
 def records(changes: Sequence[Change]) -> list[Record]:
     """A record for each of the changes."""
-    return [Record((change,), None) for change in changes]
+    return [(change, None, None) for change in changes]
 
 
 def changes(kept: Sequence[Record]) -> list[Change]:
     """The changes of records."""
-    return [change for record in kept for change in record.changes]
+    return [change for change, _, _ in kept]
 
 
 def test_thinning_out_drops_the_middle_of_each_task_s_progress_alone() -> None:

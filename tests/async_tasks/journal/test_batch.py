@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +14,7 @@ from ailf.async_tasks.model import Change, Ended, Outcome, Progressed, Started, 
 from ailf.async_tasks.states import Reason, TaskStatus
 from tests.async_tasks.journal.support import opened
 
-START = datetime(2026, 11, 24, 3, tzinfo=UTC)
+START = 1_795_489_200_000_000
 ANY_TEXT = st.text(st.characters(codec=None), max_size=20)
 TEXTS = st.tuples(ANY_TEXT, ANY_TEXT, ANY_TEXT)
 
@@ -28,11 +27,11 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Con
     connection.close()
 
 
-def changes_of(number: int, texts: tuple[str, str, str], progress: float, timeout: float | None) -> list[list[Change]]:
+def changes_of(number: int, texts: tuple[str, str, str], progress: float, timeout: float | None) -> list[Change]:
     """The life of one task, with the texts wherever a text can be."""
     one, two, three = texts
     task_id = f"t{number}"
-    times = [START + timedelta(seconds=number, microseconds=step) for step in range(4)]
+    times = [START + 1_000_000 * number + step for step in range(4)]
     if number % 2:
         encoded = encode_result([one, {two: three}])
         outcome = Outcome(TaskStatus.COMPLETED)
@@ -41,20 +40,20 @@ def changes_of(number: int, texts: tuple[str, str, str], progress: float, timeou
         outcome = Outcome(TaskStatus.FAILED, Reason.ERROR, error=one, error_type=two, traceback=three)
         end = Ended(task_id, times[3], TaskStatus.RUNNING, outcome)
     return [
-        [Submitted(task_id, times[0], one, timeout, encode_metadata({two: three}))],
-        [Started(task_id, times[1])],
-        [Progressed(task_id, times[2], progress, two)],
-        [end],
+        Submitted(task_id, times[0], one, timeout, encode_metadata({two: three})),
+        Started(task_id, times[1]),
+        Progressed(task_id, times[2], progress, two),
+        end,
     ]
 
 
-def written(connection: sqlite3.Connection, batches: list[list[list[Change]]]) -> list[object]:
+def written(connection: sqlite3.Connection, batches: list[list[Change]]) -> list[object]:
     """What the journal holds after these batches, and nothing else."""
     connection.execute("DELETE FROM tasks")
     for batch in batches:
         made = Batch("o1")
-        for changes in batch:
-            made.add(changes)
+        for change in batch:
+            made.add(change)
         made.execute(connection)
     tasks = connection.execute("SELECT * FROM tasks ORDER BY id").fetchall()
     events = connection.execute(
@@ -74,6 +73,6 @@ def test_many_at_once_are_written_as_one_by_one(
 ) -> None:
     """Every text with every character, every number to its last digit, in every column."""
     lives = [changes_of(number, each, progress, timeout) for number, each in enumerate(texts)]
-    together = [[changes for life in lives for changes in life]]
-    alone = [[changes] for life in lives for changes in life]
+    together = [[change for life in lives for change in life]]
+    alone = [[change] for life in lives for change in life]
     assert written(connection, together) == written(connection, alone)

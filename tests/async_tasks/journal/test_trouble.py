@@ -22,7 +22,7 @@ async def test_a_lock_refuses_submissions_and_keeps_outcomes(
     desk: Desk, lock: Callable[[], sqlite3.Connection], caplog: pytest.LogCaptureFixture
 ) -> None:
     """While another program holds the journal, what has happened waits in order, and is written afterwards."""
-    desk.record("a", submitted("a"), started("a"))
+    desk.record("a", submitted("a", starts=True))
     desk.record("b", submitted("b"))
     await until(lambda: len(desk.answers) == 2)
     desk.connection.execute("PRAGMA busy_timeout=5")
@@ -56,7 +56,7 @@ async def test_each_episode_of_trouble_is_told_once(
     desk: Desk, lock: Callable[[], sqlite3.Connection], caplog: pytest.LogCaptureFixture
 ) -> None:
     """One warning when it begins and one when it is over, however often the writer tries in between."""
-    desk.record("a", submitted("a"), started("a"))
+    desk.record("a", submitted("a", starts=True))
     await until(lambda: desk.answers)
     desk.connection.execute("PRAGMA busy_timeout=1")
     for episode in (1, 2):
@@ -73,7 +73,7 @@ async def test_each_episode_of_trouble_is_told_once(
 
 async def test_a_full_disk_is_outlasted(desk: Desk) -> None:
     """SQLite rolls back by itself when the disk is full; the outcome is written when there is room."""
-    desk.record("a", submitted("a"), started("a"))
+    desk.record("a", submitted("a", starts=True))
     await until(lambda: desk.answers)
     [(pages,)] = desk.connection.execute("PRAGMA page_count").fetchall()
     desk.connection.execute(f"PRAGMA max_page_count={pages}")
@@ -99,14 +99,14 @@ async def test_close_writes_what_is_left(desk: Desk) -> None:
 
 async def test_close_reports_what_it_could_not_write(desk: Desk, lock: Callable[[], sqlite3.Connection]) -> None:
     """It gives up after a while, and hands back the changes in their order."""
-    desk.record("a", submitted("a"), started("a"))
+    desk.record("a", submitted("a", starts=True))
     await until(lambda: desk.answers)
     desk.connection.execute("PRAGMA busy_timeout=1")
     lock()
     changes: list[Change] = [Progressed("a", NOW, 10, None), completed("a")]
     for change in changes:
         desk.record(str(change), change)
-    assert [change for record in desk.close(patience=0.05) for change in record.changes] == changes
+    assert [change for change, _, _ in desk.close(patience=0.05)] == changes
 
 
 def test_a_closed_loop_does_no_harm(journal: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_closed_loop_does_no_harm(journal: Path) -> None:
     writer = Writer(connection, journal, me.id, loop, lambda: None)
     loop.close()
     writer.start()
-    writer.record([submitted("a")])
+    writer.record(submitted("a"))
     assert writer.close() == []
     assert connection.execute("SELECT id FROM tasks").fetchall() == [("a",)]
     connection.close()

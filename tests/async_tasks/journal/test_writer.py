@@ -19,7 +19,7 @@ async def test_what_waits_is_written_in_one_transaction(desk: Desk) -> None:
     statements: list[str] = []
     desk.connection.set_trace_callback(statements.append)
     for number in range(1000):
-        desk.record(f"t{number}", submitted(f"t{number}"), started(f"t{number}"))
+        desk.record(f"t{number}", submitted(f"t{number}", starts=True))
     await until(lambda: len(desk.answers) == 1000)
     desk.connection.set_trace_callback(None)
     assert set(desk.answers.values()) == {None}
@@ -40,7 +40,7 @@ async def test_an_idle_journal_commits_at_once(desk: Desk) -> None:
 async def test_an_answer_comes_after_the_commit(desk: Desk) -> None:
     """Whoever hears that a record is written can read it, from any connection."""
     seen: list[list[Any]] = []
-    desk.writer.record([submitted("t1")], lambda _: seen.append(desk.rows("SELECT id, status FROM tasks")))
+    desk.writer.record(submitted("t1"), lambda _about, _refusal: seen.append(desk.rows("SELECT id, status FROM tasks")))
     await until(lambda: seen)
     assert seen == [[("t1", "pending")]]
 
@@ -51,7 +51,7 @@ async def test_a_bad_record_does_not_fail_its_neighbours(desk: Desk) -> None:
     desk.record("bad", Submitted("t2", NOW, "work", -1.0, "{}"))
     desk.record("worse", Submitted("t3", NOW, "work", None, "not JSON"))
     desk.record("unstorable", Submitted("\ud800", NOW, "work", None, "{}"))
-    desk.record("after", submitted("t4"), started("t4"))
+    desk.record("after", submitted("t4", starts=True))
     await until(lambda: len(desk.answers) == 5)
     assert desk.answers["before"] is None
     assert desk.answers["after"] is None
@@ -83,7 +83,7 @@ async def test_a_duplicate_is_refused_by_name(desk: Desk) -> None:
 async def test_a_lost_guard_is_an_error_of_that_row_alone(desk: Desk) -> None:
     """A task that somebody else ended, deleted or owns is left as it is; its neighbours are written."""
     for task_id in ("ended", "deleted", "taken", "mine"):
-        desk.record(f"submit {task_id}", submitted(task_id), started(task_id))
+        desk.record(f"submit {task_id}", submitted(task_id, starts=True))
     await until(lambda: len(desk.answers) == 4)
     other = sqlite3.connect(desk.path, isolation_level=None)
     other.execute("UPDATE tasks SET status = 'failed', reason = 'error', completed_at = started_at WHERE id = 'ended'")
@@ -110,7 +110,7 @@ async def test_a_lost_guard_is_an_error_of_that_row_alone(desk: Desk) -> None:
 
 async def test_events_are_in_the_order_in_which_everything_happened(desk: Desk) -> None:
     """Statements are grouped, the timeline is not: tasks that take turns do so in the journal."""
-    desk.record("a", submitted("a"), started("a"))
+    desk.record("a", submitted("a", starts=True))
     desk.record("b", submitted("b"))
     desk.record("a 10", Progressed("a", NOW, 10, "ten"))
     desk.record("b starts", started("b"))
