@@ -4,6 +4,7 @@
 directory. ``TaskManager.start()`` comes through here too, with the journal in ``config.attributes``.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from logging.config import fileConfig
@@ -16,9 +17,10 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import ExecuteSQLOp, UpgradeOps
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import SAWarning
 
 from ailf.async_tasks.journal import engine as journal_engine
-from ailf.async_tasks.journal import inspection, migrate, paths, schema
+from ailf.async_tasks.journal import indexes, inspection, migrate, paths, schema
 from ailf.errors import AilfError
 
 CREATING_COMMANDS = {"upgrade", "stamp"}
@@ -134,7 +136,9 @@ def run_on(engine: Engine) -> None:
         driver: Any = connection.connection.driver_connection
         driver.execute("PRAGMA foreign_keys=OFF")
         context.configure(connection=connection, **options)
-        with context.begin_transaction():
+        with context.begin_transaction(), warnings.catch_warnings():
+            # The indexes of keys, which managers make and no revision is about.
+            warnings.filterwarnings("ignore", f".*expression-based index {indexes.PREFIX}", SAWarning)
             context.run_migrations()
             broken = driver.execute("PRAGMA foreign_key_check").fetchall()
             if broken:

@@ -150,6 +150,22 @@ def metadata_text(value: object) -> str:
         raise InvalidArgumentError(f"metadata is no JSON object: {error}.") from error
 
 
+def keys(value: object, what: str) -> frozenset[str]:
+    """Keys of metadata.
+
+    Raises:
+        InvalidTypeError: it is nothing of the kind.
+    """
+    # A text is iterable as well, and its letters are not what was meant.
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise InvalidTypeError(f"{what} is {_shown(value)}; give several keys, such as ['customer'].")
+    chosen = list(value)
+    for key in chosen:
+        if not isinstance(key, str):
+            raise InvalidTypeError(f"{what} has {_shown(key)} in it; a key is text.")
+    return frozenset(chosen)
+
+
 def _statuses(value: StatusArgument) -> tuple[TaskStatus, ...] | None:
     if value is None:
         return None

@@ -7,8 +7,8 @@ from typing import Any
 
 from ailf.async_tasks import arguments
 from ailf.async_tasks.journal.queries import Query, count_query, events_query, task_query, tasks_query
-from ailf.async_tasks.journal.rows import task_event, task_info
-from ailf.async_tasks.model import TaskEvent, TaskInfo
+from ailf.async_tasks.journal.rows import task_event
+from ailf.async_tasks.model import TaskEvent, TaskFilter, TaskInfo
 from ailf.async_tasks.session import Session
 from ailf.errors import ManagerError, NotStartedError
 
@@ -32,14 +32,12 @@ class History:
             JournalError: the journal cannot be read.
         """
         session = self._started()
-        rows = session.journal.reader.rows(task_query(arguments.known_task_id(task_id)))
-        return session.live.laid_over(task_info(rows[0])) if rows else None
+        return session.info(session.journal.reader.rows(task_query(arguments.known_task_id(task_id))))
 
     async def aget_task_info(self, task_id: str) -> TaskInfo | None:
         """The awaitable twin of ``get_task_info``: the event loop goes on while the journal is read."""
         session = self._here()
-        rows = await session.journal.areader.rows(task_query(arguments.known_task_id(task_id)))
-        return session.live.laid_over(task_info(rows[0])) if rows else None
+        return session.info(await session.journal.areader.rows(task_query(arguments.known_task_id(task_id))))
 
     def list_tasks(
         self,
@@ -75,13 +73,14 @@ class History:
             JournalError: the journal cannot be read.
         """
         session = self._started()
-        query = _list_query(
-            *(status, name, metadata, created_after, created_before),
+        query = _page_query(
+            session,
+            arguments.task_filter(status, name, metadata, created_after, created_before),
             newest_first=newest_first,
             limit=limit,
             offset=offset,
         )
-        return [session.live.laid_over(task_info(row)) for row in session.journal.reader.rows(query)]
+        return session.infos(session.journal.reader.rows(query))
 
     async def alist_tasks(
         self,
@@ -97,13 +96,14 @@ class History:
     ) -> list[TaskInfo]:
         """The awaitable twin of ``list_tasks``: the event loop goes on while the journal is read."""
         session = self._here()
-        query = _list_query(
-            *(status, name, metadata, created_after, created_before),
+        query = _page_query(
+            session,
+            arguments.task_filter(status, name, metadata, created_after, created_before),
             newest_first=newest_first,
             limit=limit,
             offset=offset,
         )
-        return [session.live.laid_over(task_info(row)) for row in await session.journal.areader.rows(query)]
+        return session.infos(await session.journal.areader.rows(query))
 
     def count_tasks(
         self,
@@ -115,8 +115,9 @@ class History:
         created_before: datetime | None = None,
     ) -> int:
         """How many tasks fit every condition: see ``list_tasks`` for these, and for what is raised."""
-        query = count_query(arguments.task_filter(status, name, metadata, created_after, created_before))
-        [(number,)] = self._started().journal.reader.rows(query)
+        reader = self._started().journal.reader
+        task_filter = arguments.task_filter(status, name, metadata, created_after, created_before)
+        [(number,)] = reader.rows(count_query(task_filter, reader.indexed_keys()))
         return int(number)
 
     def get_task_events(self, task_id: str) -> list[TaskEvent]:
@@ -153,19 +154,12 @@ class History:
         return session
 
 
-def _list_query(
-    status: arguments.StatusArgument,
-    name: str | None,
-    metadata: Mapping[str, Any] | None,
-    created_after: datetime | None,
-    created_before: datetime | None,
-    *,
-    newest_first: bool,
-    limit: int | None,
-    offset: int,
+def _page_query(
+    session: Session, task_filter: TaskFilter, *, newest_first: bool, limit: int | None, offset: int
 ) -> Query:
     return tasks_query(
-        arguments.task_filter(status, name, metadata, created_after, created_before),
+        task_filter,
+        session.journal.reader.indexed_keys(),
         newest_first=bool(newest_first),
         limit=None if limit is None else arguments.count(limit, "limit"),
         offset=arguments.count(offset, "offset"),

@@ -132,8 +132,13 @@ class LiveTasks:
                 self._record(Progressed(task_id, task.now(), progress, message), None, None)
         return True
 
-    def laid_over(self, info: TaskInfo) -> TaskInfo:
-        """A row as this process knows it: with progress that is not written yet, with the very result."""
+    def laid_over(self, infos: list[TaskInfo]) -> list[TaskInfo]:
+        """Rows as this process knows them: with progress that is not written yet, with the very results."""
+        if not self._tasks and not self.remembered.has_results:
+            return infos
+        return [self._laid_over(info) for info in infos]
+
+    def _laid_over(self, info: TaskInfo) -> TaskInfo:
         if info.status is TaskStatus.COMPLETED:
             return self.remembered.laid_over(info)
         task = self._tasks.get(info.id)

@@ -44,6 +44,11 @@ class Remembered:
         """How a task ended, where that is committed and was lately."""
         return self._outcomes.get(task_id)
 
+    @property
+    def has_results(self) -> bool:
+        """Whether there is a result that the journal does not give back as it was."""
+        return bool(self._results)
+
     def laid_over(self, info: TaskInfo) -> TaskInfo:
         """A completed task with the very result that it returned, where the journal has only its text."""
         return replace(info, result=self._results[info.id]) if info.id in self._results else info

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
-from ailf.async_tasks.journal.queries import existing_query, task_query
+from ailf.async_tasks.journal.queries import Row, existing_query, task_query
 from ailf.async_tasks.journal.rows import task_info
 from ailf.async_tasks.live import LiveTasks
 from ailf.async_tasks.model import Outcome, TaskInfo
@@ -39,22 +39,25 @@ async def in_own_thread(work: Callable[[], T]) -> T:
         with_one_thread.shutdown(wait=False)
 
 
-def open_journal(path: Path | None, durability: Durability, mode: MigrateMode) -> Journal:
+def open_journal(
+    path: Path | None, durability: Durability, mode: MigrateMode, indexed: Collection[str] = ()
+) -> Journal:
     """Open a journal, or one of its own in a temporary folder; blocks.
 
     Args:
         path: the journal; None is a temporary one.
         durability: what a commit survives.
         mode: what to do with a journal of an older release.
+        indexed: the keys of the metadata that must have an index.
 
     Raises:
         JournalError: it cannot be opened.
     """
     if path is not None:
-        return Journal.open(path, durability, mode)
+        return Journal.open(path, durability, mode, indexed)
     folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
     try:
-        return Journal.open(folder / "tasks.db", durability, mode, folder)
+        return Journal.open(folder / "tasks.db", durability, mode, indexed, folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -203,9 +206,16 @@ class Session:
         finally:
             self.commits.discard(watcher)
 
+    def infos(self, rows: Sequence[Row]) -> list[TaskInfo]:
+        """The tasks of rows, as this process knows them."""
+        return self.live.laid_over([task_info(row) for row in rows])
+
+    def info(self, rows: Sequence[Row]) -> TaskInfo | None:
+        """The task of the only row; None where there is none."""
+        return self.infos(rows)[0] if rows else None
+
     def _in_journal(self, task_id: str) -> TaskInfo | None:
-        rows = self.journal.reader.rows(task_query(task_id))
-        return self.live.laid_over(task_info(rows[0])) if rows else None
+        return self.info(self.journal.reader.rows(task_query(task_id)))
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel a task, of this process or another, and wait for its end; whether that is CANCELLED, and committed.

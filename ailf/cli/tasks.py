@@ -74,7 +74,9 @@ def list_(
     descending = (order is not reports.Sort.NAME) != reverse
     most = None if everything else limit + 1
     with reading(journal) as reader:
-        query = reports.sorted_query(chosen_tasks(**filters), order, descending=descending, limit=most)
+        query = reports.sorted_query(
+            chosen_tasks(**filters), order, reader.indexed_keys(), descending=descending, limit=most
+        )
         infos = [task_info(row) for row in reader.rows(query)]
     more = not everything and len(infos) > limit
     infos = infos if everything else infos[:limit]

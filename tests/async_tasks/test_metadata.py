@@ -1,7 +1,11 @@
 """Metadata: what may be attached, and finding tasks by it."""
 
 import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +34,13 @@ ODD_TEXTS = [
         "*",
     ),
 ]
+
+
+@pytest.fixture(params=[(), (*ODD_TEXTS, "value", "Value", "VALUE")], ids=["no index", "indexes"])
+async def manager(journal: Path, request: pytest.FixtureRequest) -> AsyncIterator[TaskManager]:
+    """A manager without an index of any key, and one with an index of every odd one: both find the same."""
+    async with TaskManager(journal, indexed_metadata=request.param) as started:
+        yield started
 
 
 async def submit(manager: TaskManager, **options: Any) -> str:
@@ -120,3 +131,56 @@ async def test_metadata_is_a_json_object(manager: TaskManager, value: Any) -> No
         with pytest.raises((InvalidTypeError, InvalidArgumentError), match="metadata is no JSON object"):
             await submit(manager, metadata=bad)
     assert manager.count_tasks() == 0
+
+
+def indexes_in(journal: Path) -> list[str]:
+    """The names of the indexes of keys."""
+    with closing(sqlite3.connect(journal)) as connection:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'tasks_by_metadata%' ORDER BY name")
+        return [name for (name,) in rows]
+
+
+async def test_an_index_is_made_for_a_key_that_is_asked_for(journal: Path) -> None:
+    """Once, in a journal that has tasks already; it stays for those who do not ask, and other keys join it."""
+    async with TaskManager(journal) as before:
+        await submit(before, metadata={"userId": "u1", "shop": "north"})
+        assert indexes_in(journal) == []
+    for wanted, there in (
+        (["userId"], ["userId"]),
+        (["userId"], ["userId"]),
+        ([], ["userId"]),
+        (("userid", "it's"), ["it's", "userId", "userid_2"]),
+        ({"userId": 1, "shop": 2}, ["it's", "shop", "userId", "userid_2"]),
+    ):
+        async with TaskManager(journal, indexed_metadata=wanted) as manager:
+            await submit(manager, metadata={"userid": "u1", "it's": 1})
+            assert manager.count_tasks(metadata={"userId": "u1"}) == 1
+            assert manager.list_tasks(metadata={"userId": "u1", "shop": "north"}) == manager.list_tasks(limit=1)
+        assert indexes_in(journal) == [f"tasks_by_metadata_{name}" for name in there]
+
+
+async def test_an_index_of_a_key_goes_with_every_other_condition(journal: Path) -> None:
+    """Status, name, time and order are what they are without one."""
+    async with TaskManager(journal, indexed_metadata=["user"]) as manager:
+        begin = datetime.now(UTC)
+        ids = [await submit(manager, name=f"n{number % 2}", metadata={"user": "u1"}) for number in range(6)]
+        await asyncio.gather(*(manager.result(task_id) for task_id in ids))
+        middle = manager.list_tasks()[3].created_at
+
+        def found(**conditions: Any) -> list[int]:
+            return [ids.index(info.id) for info in manager.list_tasks(metadata={"user": "u1"}, **conditions)]
+
+        assert found() == [0, 1, 2, 3, 4, 5]
+        assert found(newest_first=True, limit=2, offset=1) == [4, 3]
+        assert found(name="n1") == [1, 3, 5]
+        assert found(status="failed") == []
+        assert found(status=["completed", "failed"], name="n0", created_after=middle) == [4]
+        assert found(created_after=begin, created_before=middle) == [0, 1, 2]
+        assert [info.id for info in await manager.alist_tasks(metadata={"user": "u1"}, limit=1)] == ids[:1]
+
+
+@pytest.mark.parametrize("wanted", ["user", 1, None, [1], [None], ["user", b"x"]])
+def test_the_keys_to_index_are_several_texts(wanted: Any) -> None:
+    """One text, whose letters would be keys as well, and whatever else is no key, are refused."""
+    with pytest.raises(InvalidTypeError, match="indexed_metadata"):
+        TaskManager(":memory:", indexed_metadata=wanted)

@@ -11,12 +11,12 @@ import os
 import shutil
 import sqlite3
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
-from ailf.async_tasks.journal import owners, retention
+from ailf.async_tasks.journal import indexes, owners, retention
 from ailf.async_tasks.journal.clock import Ages, read_clocks
 from ailf.async_tasks.journal.engine import (
     Access,
@@ -69,11 +69,12 @@ class Journal:
         lock: owners.OwnerLock,
         connection: sqlite3.Connection,
         pulse: Pulse,
+        indexed: frozenset[str],
         temporary: Path | None,
     ) -> None:
         self.path = path
         self.owner = owner
-        self.reader = Reader(path)
+        self.reader = Reader(path, indexed)
         self.areader = AsyncReader(path)
         self.pulse = pulse
         self.is_inherited = False
@@ -86,13 +87,21 @@ class Journal:
         _open_journals.add(self)
 
     @classmethod
-    def open(cls, path: Path, durability: Durability, mode: MigrateMode, temporary: Path | None = None) -> "Journal":
+    def open(
+        cls,
+        path: Path,
+        durability: Durability,
+        mode: MigrateMode,
+        indexed: Collection[str] = (),
+        temporary: Path | None = None,
+    ) -> "Journal":
         """Open a journal, creating or migrating it as needed, and recover what dead processes left; blocks.
 
         Args:
             path: the file.
             durability: what a commit survives.
             mode: what to do with a journal of an older release.
+            indexed: the keys of the metadata that must have an index.
             temporary: a folder that goes with the journal: see ``remove_temporary``.
 
         Raises:
@@ -109,6 +118,7 @@ class Journal:
             try:
                 connection = connect(path, Access.WRITE, durability)
                 try:
+                    keys = indexes.prepare(connection, indexed)
                     owners.register(connection, owner)
                     owners.recover(connection, path, owner)
                     pulse = Pulse(path)
@@ -118,7 +128,7 @@ class Journal:
             except BaseException:
                 lock.release()
                 raise
-        return cls(path, owner=owner, lock=lock, connection=connection, pulse=pulse, temporary=temporary)
+        return cls(path, owner=owner, lock=lock, connection=connection, pulse=pulse, indexed=keys, temporary=temporary)
 
     def attach(self, loop: asyncio.AbstractEventLoop, on_commit: Callable[[], None]) -> None:
         """Start the writer.

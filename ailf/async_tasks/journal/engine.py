@@ -102,7 +102,10 @@ def uri(path: Path, access: Access, *, immutable: bool = False) -> str:
 
 @cache
 def json_is_innocuous() -> bool:
-    """Whether this SQLite lets a CHECK call json_valid() with trusted_schema off, as 3.40 for one does not."""
+    """Whether this SQLite lets a schema call JSON functions with trusted_schema off, as 3.40 for one does not.
+
+    Where it does not, neither a CHECK of the journal's can be run nor an index of a key be read.
+    """
     connection = sqlite3.connect(":memory:")
     try:
         connection.execute("PRAGMA trusted_schema=OFF")
@@ -117,7 +120,7 @@ def json_is_innocuous() -> bool:
 def pragmas(access: Access, durability: Durability) -> list[str]:
     """The settings of every connection, as statements."""
     # A journal that somebody else prepared must not run code: https://sqlite.org/security.html
-    trusted = access is Access.WRITE and not json_is_innocuous()
+    trusted = not json_is_innocuous()
     common = [
         f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
         f"PRAGMA trusted_schema={'ON' if trusted else 'OFF'}",

@@ -28,6 +28,7 @@ from sqlalchemy import (
     table,
 )
 
+from ailf.async_tasks.journal import indexes
 from ailf.async_tasks.journal.engine import Access, async_engine, connect, translated
 from ailf.async_tasks.journal.rows import encode_value, metadata_path, storable, time_text
 from ailf.async_tasks.journal.schema import owners, task_events, tasks
@@ -51,6 +52,15 @@ class Query(NamedTuple):
     values: tuple[Any, ...]
 
 
+class KeyShape(NamedTuple):
+    """How a key of the metadata is compared."""
+
+    kind: str
+    """As a number, or as JSON text."""
+    expression: str | None = None
+    """That of the key's index, where one can be used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Which conditions a SELECT has, without their values."""
@@ -58,15 +68,25 @@ class Shape:
     count: bool = False
     statuses: int | None = None
     name: bool = False
-    metadata: tuple[str, ...] = ()
+    metadata: tuple["KeyShape", ...] = ()
     created_after: bool = False
     created_before: bool = False
     newest_first: bool = False
+
+    @property
+    def has_key_index(self) -> bool:
+        """Whether a key of the metadata goes by an index of its own."""
+        return any(key.expression is not None for key in self.metadata)
 
 
 def _literal(word: str) -> ColumnElement[Any]:
     """A word of SQLite's own, as it stands in the SQL text."""
     return literal_column(f"'{word}'")
+
+
+def _index_condition(index: int, key: KeyShape) -> list[ColumnElement[bool]]:
+    """What lets SQLite take the index of a key, which has about the right tasks; the next condition is exact."""
+    return [] if key.expression is None else [literal_column(key.expression) == bindparam(f"indexed_{index}")]
 
 
 def _metadata_condition(index: int, kind: str) -> ColumnElement[bool]:
@@ -89,14 +109,19 @@ def conditions_of(shape: Shape) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if shape.statuses is not None:
         chosen: list[ColumnElement[str]] = [bindparam(f"status_{index}") for index in range(shape.statuses)]
-        # Few tasks have one name, and many have one status: the plus keeps SQLite from taking that index.
-        status: ColumnElement[str] = literal_column("+tasks.status") if shape.name else tasks.c.status
+        # Few tasks have one name, or one value of a key, and many have one status: the plus keeps SQLite from
+        # taking that index.
+        is_residual = shape.name or shape.has_key_index
+        status: ColumnElement[str] = literal_column("+tasks.status") if is_residual else tasks.c.status
         conditions.append(status.in_(chosen) if chosen else false())
     if shape.name:
         conditions.append(tasks.c.name == bindparam("name"))
-    if shape.created_after or shape.created_before:
+    if shape.has_key_index:
+        conditions += _times(shape, literal_column("+tasks.created_at"))
+    elif shape.created_after or shape.created_before:
         conditions.append(ROWID.in_(_rowids_by_time(shape)))
-    conditions += [_metadata_condition(index, kind) for index, kind in enumerate(shape.metadata)]
+    for index, key in enumerate(shape.metadata):
+        conditions += [*_index_condition(index, key), _metadata_condition(index, key.kind)]
     return conditions
 
 
@@ -118,11 +143,14 @@ def _rowids_by_time(shape: Shape) -> Select[int]:
     """
     in_time = tasks.alias("in_time")
     chosen: Select[int] = select(literal_column("in_time.rowid")).select_from(in_time)
-    if shape.created_after:
-        chosen = chosen.where(in_time.c.created_at >= bindparam("created_after"))
-    if shape.created_before:
-        chosen = chosen.where(in_time.c.created_at < bindparam("created_before"))
-    return chosen
+    return chosen.where(*_times(shape, in_time.c.created_at))
+
+
+def _times(shape: Shape, created_at: ColumnElement[str]) -> list[ColumnElement[bool]]:
+    """The conditions on the time of submission."""
+    after = [created_at >= bindparam("created_after")] if shape.created_after else []
+    before = [created_at < bindparam("created_before")] if shape.created_before else []
+    return after + before
 
 
 def _metadata_value(value: Any) -> tuple[str, Any]:
@@ -133,30 +161,44 @@ def _metadata_value(value: Any) -> tuple[str, Any]:
     return "json", f"[{text},{text}]"
 
 
+def _indexed_value(value: Any) -> Any:
+    """The value as an index of a key has it; None where it cannot be looked up there."""
+    if isinstance(value, int | float):
+        return value if abs(value) < 2**63 else None
+    # Of a text with a NUL the index has what comes before it.
+    return value if isinstance(value, str) and storable(value) == value else None
+
+
 def tasks_query(
-    task_filter: TaskFilter, *, newest_first: bool = False, limit: int | None = None, offset: int = 0
+    task_filter: TaskFilter,
+    indexed: frozenset[str] = frozenset(),
+    *,
+    newest_first: bool = False,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> Query:
     """The tasks that a filter lets through, in order of submission.
 
     Args:
         task_filter: which tasks.
+        indexed: the keys of the metadata that have an index.
         newest_first: the other way round.
         limit: at most so many; None is all.
         offset: without the first so many.
     """
-    shape, values = shape_of(task_filter, newest_first=newest_first)
+    shape, values = shape_of(task_filter, indexed, newest_first=newest_first)
     # A negative LIMIT is none (https://sqlite.org/lang_select.html#limitoffset).
     return bound(_select_tasks(shape), values | {"limit": -1 if limit is None else limit, "offset": offset})
 
 
-def count_query(task_filter: TaskFilter) -> Query:
+def count_query(task_filter: TaskFilter, indexed: frozenset[str] = frozenset()) -> Query:
     """How many tasks a filter lets through."""
-    shape, values = shape_of(task_filter, count=True)
+    shape, values = shape_of(task_filter, indexed, count=True)
     return bound(_select_tasks(shape), values)
 
 
 def shape_of(
-    task_filter: TaskFilter, *, count: bool = False, newest_first: bool = False
+    task_filter: TaskFilter, indexed: frozenset[str] = frozenset(), *, count: bool = False, newest_first: bool = False
 ) -> tuple[Shape, dict[str, Any]]:
     """The conditions of a filter, and the values that go with them."""
     statuses = task_filter.statuses
@@ -167,16 +209,17 @@ def shape_of(
         values["created_after"] = time_text(task_filter.created_after)
     if task_filter.created_before is not None:
         values["created_before"] = time_text(task_filter.created_before)
-    kinds = []
+    keys = []
     for index, (key, wanted) in enumerate(task_filter.metadata.items()):
         kind, value = _metadata_value(wanted)
-        kinds.append(kind)
-        values |= {f"path_{index}": metadata_path(key), f"value_{index}": value}
+        lookup = _indexed_value(wanted) if key in indexed else None
+        keys.append(KeyShape(kind, None if lookup is None else indexes.expression(key)))
+        values |= {f"path_{index}": metadata_path(key), f"value_{index}": value, f"indexed_{index}": lookup}
     shape = Shape(
         count=count,
         statuses=None if statuses is None else len(statuses),
         name=task_filter.name is not None,
-        metadata=tuple(kinds),
+        metadata=tuple(keys),
         created_after=task_filter.created_after is not None,
         created_before=task_filter.created_before is not None,
         newest_first=newest_first,
@@ -269,8 +312,15 @@ def runs_query() -> Query:
 class Reader:
     """Reads in the caller's thread, whichever it is, on read-only connections."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, indexed: frozenset[str] | None = None) -> None:
+        """Open nothing yet.
+
+        Args:
+            path: the journal.
+            indexed: the keys of the metadata that have an index, where that is known.
+        """
         self._path = path
+        self._indexed = indexed
         # As many as threads have read at a time; a connection is for one thread at a time.
         self._idle: deque[sqlite3.Connection] = deque()
         self._is_closed = False
@@ -292,6 +342,16 @@ class Reader:
                 self._idle.append(connection)
                 if self._is_closed:
                     self.close()
+
+    def indexed_keys(self) -> frozenset[str]:
+        """The keys of the metadata that have an index, as of the first time that this is asked.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        if self._indexed is None:
+            self._indexed = indexes.keys_of(self.rows(Query(indexes.ALL, ())))
+        return self._indexed
 
     def __enter__(self) -> Self:
         """Use it for a while."""

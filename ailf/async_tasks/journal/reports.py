@@ -62,18 +62,25 @@ def _sorted(shape: Shape, sort: Sort) -> Statement:
 
 
 def sorted_query(
-    task_filter: TaskFilter, sort: Sort, *, descending: bool, limit: int | None = None, offset: int = 0
+    task_filter: TaskFilter,
+    sort: Sort,
+    indexed: frozenset[str] = frozenset(),
+    *,
+    descending: bool,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> Query:
     """The tasks that a filter lets through, in an order of the caller's choice.
 
     Args:
         task_filter: which tasks.
         sort: by what.
+        indexed: the keys of the metadata that have an index.
         descending: the highest first.
         limit: at most so many; None is all.
         offset: without the first so many.
     """
-    shape, values = shape_of(task_filter, newest_first=descending)
+    shape, values = shape_of(task_filter, indexed, newest_first=descending)
     page = {"limit": -1 if limit is None else limit, "offset": offset}
     return bound(_sorted(shape, sort), values | page)
 
@@ -101,7 +108,7 @@ def pages(reader: Reader, task_filter: TaskFilter) -> Iterator[list[Row]]:
     Raises:
         JournalError: the journal cannot be read.
     """
-    shape, values = shape_of(task_filter)
+    shape, values = shape_of(task_filter, reader.indexed_keys())
     after = 0
     while True:
         rows = reader.rows(bound(_page(shape), values | {"after": after, "limit": TASKS_A_PAGE}))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ailf.async_tasks.journal import migrate
+from ailf.async_tasks.journal import indexes, migrate
 from tests.async_tasks.journal.support import attempt, opened, run, snapshot
 
 TOP = Path(__file__).parents[3]
@@ -55,6 +55,22 @@ def test_commands_that_look_create_nothing(journal: Path, command: str, there: b
     before = snapshot(journal.parent)
     attempt(*ALEMBIC, "-x", f"journal={journal}", command, cwd=TOP)
     assert snapshot(journal.parent) == before
+
+
+def test_indexes_of_keys_are_nobodys_business_but_the_users(journal: Path) -> None:
+    """``check`` does not miss them in the code, and up and down they stay."""
+    connection = opened(journal)
+    indexes.prepare(connection, ["user", "it's"])
+    connection.close()
+    named = ("-x", f"journal={journal}")
+    checked = alembic(*named, "check")
+    assert "No new upgrade operations detected." in checked.stdout
+    assert "Warning" not in checked.stderr
+    alembic(*named, "downgrade", "0001")
+    alembic(*named, "upgrade", "head")
+    connection = sqlite3.connect(journal)
+    assert indexes.keys_of(connection.execute(indexes.ALL)) == {"user", "it's"}
+    connection.close()
 
 
 def test_check_sees_a_view_and_a_trigger_that_differ(journal: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ailf.async_tasks.journal import owners, queries, retention, statements
+from ailf.async_tasks.journal import indexes, owners, queries, retention, statements
 from ailf.async_tasks.journal.engine import Access, connect
 from ailf.async_tasks.journal.queries import AsyncReader, Query, Reader
 from ailf.async_tasks.model import TaskFilter
@@ -71,6 +71,40 @@ HOT: dict[str, tuple[Query, str]] = {
         "task_events_by_task (task_id=? AND rowid>?)",
     ),
 }
+
+
+USERS = frozenset({"user"})
+BY_USER = "tasks_by_metadata_user (<expr>=?)"
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {},
+        {"statuses": FAILED},
+        {"statuses": tuple(ENDED)},
+        {"created_after": RECENT, "created_before": NOW},
+        {"metadata": {"user": 1, "shop": "north"}},
+        {"metadata": {"user": True}},
+    ],
+)
+def test_a_look_for_a_key_with_an_index_goes_by_it(connection: sqlite3.Connection, conditions: Any) -> None:
+    """Whatever other conditions there are, and in the order of the table; the same look in the shell as well."""
+    assert indexes.prepare(connection, ["user"]) == USERS
+    wanted = TaskFilter(**{"metadata": {"user": "u1"}} | conditions)
+    for query in (
+        queries.tasks_query(wanted, USERS, newest_first=True, limit=10),
+        queries.count_query(wanted, USERS),
+        Query("SELECT * FROM tasks WHERE json_extract(metadata, '$.user') = ? ORDER BY rowid", ("u1",)),
+    ):
+        assert plan(connection, *query) == [f"SEARCH tasks USING INDEX {BY_USER}"]
+
+
+@pytest.mark.parametrize("value", [None, [], {}, "nul\0inside", 2**64, "\ud800"])
+def test_a_value_that_an_index_does_not_have_is_looked_for_without_it(value: Any) -> None:
+    """Null, lists, objects, and what SQLite cannot give back as it is: the query is the same as with no index."""
+    wanted = TaskFilter(metadata={"user": value})
+    assert queries.tasks_query(wanted, USERS) == queries.tasks_query(wanted)
 
 
 @pytest.mark.parametrize("name", HOT)
