@@ -9,7 +9,7 @@ from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
-from ailf.async_tasks.journal import owners
+from ailf.async_tasks.journal import indexes, owners
 from ailf.async_tasks.journal.batch import Batch
 from ailf.async_tasks.journal.engine import Access, connect
 from ailf.async_tasks.journal.migrate import ensure_current
@@ -25,8 +25,11 @@ CANCELLED_EVERY = 25
 KEY = "customer"
 """The key in everybody's metadata."""
 
+INDEXED_KEY = "account"
+"""A key beside it, with the same values, that the journal has an index of."""
+
 TASKS_A_CUSTOMER = 10
-"""How many tasks have one value of it, in a journal of any size."""
+"""How many tasks have one value of them, in a journal of any size."""
 
 AGE = timedelta(days=30)
 """How long ago all of it was."""
@@ -51,7 +54,8 @@ def _tasks(number: int) -> Iterator[tuple[Submitted, Ended]]:
     result = json.dumps(COMPLETED.value, separators=(",", ":"))
     for index in range(number):
         one, at = task_id(index), begin + 1_000 * index
-        metadata = f'{{"{KEY}":"{customer(index, number)}"}}'
+        who = customer(index, number)
+        metadata = f'{{"{INDEXED_KEY}":"{who}","{KEY}":"{who}"}}'
         end = Ended(one, at, TaskStatus.RUNNING, COMPLETED, result, ResultFormat.JSON)
         if index % FAILED_EVERY == 0:
             end = Ended(one, at, TaskStatus.RUNNING, FAILED)
@@ -66,6 +70,7 @@ def build(path: Path, number: int) -> None:
     owner = owners.this_process()
     tasks = _tasks(number)
     with closing(connect(path, Access.WRITE)) as connection:
+        indexes.prepare(connection, [INDEXED_KEY])
         owners.register(connection, owner)
         while chunk := list(islice(tasks, TASKS_A_BATCH)):
             batch = Batch(owner.id)

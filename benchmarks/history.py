@@ -31,6 +31,7 @@ SUBMIT_GOAL = 0.8
 NEWEST = 100
 STATUS = TaskStatus.FAILED
 SUBMIT_WARM_UP = 50
+UNINDEXED = "metadata"
 
 
 class Read(NamedTuple):
@@ -58,7 +59,7 @@ def history(setting: Setting) -> Measured:
     for what in dict.fromkeys(kind for kind, _ in taken):
         smallest, largest = taken[what, sizes[0]], taken[what, sizes[-1]]
         pairs = [(big, small) for (big, _), (small, _) in zip(largest, smallest, strict=True)]
-        bounded = what != "metadata"
+        bounded = what != UNINDEXED
         big, small = medians(pairs)
         goals.append(
             Goal(
@@ -150,7 +151,13 @@ def _reads(sizes: Sizes, manager: TaskManager, reader: PlainReader, size: int) -
             sizes.reads,
         ),
         Read(
-            "metadata",
+            "metadata, an indexed key",
+            lambda number: manager.list_tasks(metadata={growth.INDEXED_KEY: growth.customer(number, size)}),
+            lambda number: reader.by_indexed_metadata(growth.INDEXED_KEY, growth.customer(number, size)),
+            sizes.reads,
+        ),
+        Read(
+            UNINDEXED,
             lambda number: manager.list_tasks(metadata={growth.KEY: growth.customer(number, size)}),
             lambda number: reader.by_metadata(growth.KEY, growth.customer(number, size)),
             sizes.metadata_reads,
