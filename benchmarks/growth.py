@@ -70,7 +70,7 @@ def build(path: Path, number: int) -> None:
     owner = owners.this_process()
     tasks = _tasks(number)
     with closing(connect(path, Access.WRITE)) as connection:
-        indexes.prepare(connection, [INDEXED_KEY])
+        indexes.make(connection, [INDEXED_KEY])
         owners.register(connection, owner)
         while chunk := list(islice(tasks, TASKS_A_BATCH)):
             batch = Batch(owner.id)

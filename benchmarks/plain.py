@@ -144,10 +144,12 @@ class PlainReader:
         return self._connection.execute(self.BY_METADATA, (f'$."{key}"', value)).fetchall()
 
     def by_indexed_metadata(self, key: str, value: str) -> list[Row]:
-        """The same by a key that the journal has an index of, whose path is part of the SQL then."""
+        """The same by a key that the journal has an index of: by the expression that the index is on."""
+        path = f"'$.\"{key}\"'"
         return self._connection.execute(
-            f"SELECT * FROM tasks WHERE json_extract(metadata, '$.{key}') = ?",  # noqa: S608 - a key of these benchmarks
-            (value,),
+            f"SELECT * FROM tasks WHERE json_extract(metadata, {path}, {path}) = ? "  # noqa: S608 - a key of ours
+            f"AND json_type(metadata, {path}) IS NOT NULL",
+            (f'["{value}","{value}"]',),
         ).fetchall()
 
     def close(self) -> None:

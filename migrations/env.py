@@ -27,6 +27,10 @@ CREATING_COMMANDS = {"upgrade", "stamp"}
 """The commands that make a journal where there is none; the others look at an empty schema instead."""
 
 
+COMPARING_COMMANDS = {"check", "revision"}
+"""The commands that look at what is in the journal and not in the code."""
+
+
 def journal_path() -> Path:
     """The journal that this command is about."""
     given = context.get_x_argument(as_dictionary=True).get("journal")
@@ -121,6 +125,20 @@ def run() -> None:
             engine.dispose()
 
 
+@contextmanager
+def comparing_quietly() -> Iterator[None]:
+    """For the commands that compare: no word about the indexes of keys, which are no part of the schema.
+
+    Warnings are the whole process's, which ``start()`` has no business with.
+    """
+    if command_name() not in COMPARING_COMMANDS:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", f".*expression-based index {indexes.PREFIX}", SAWarning)
+        yield
+
+
 def run_on(engine: Engine) -> None:
     """Run the command with an engine on the journal."""
     event.listen(engine, "begin", begin_immediately)
@@ -136,9 +154,7 @@ def run_on(engine: Engine) -> None:
         driver: Any = connection.connection.driver_connection
         driver.execute("PRAGMA foreign_keys=OFF")
         context.configure(connection=connection, **options)
-        with context.begin_transaction(), warnings.catch_warnings():
-            # The indexes of keys, which managers make and no revision is about.
-            warnings.filterwarnings("ignore", f".*expression-based index {indexes.PREFIX}", SAWarning)
+        with context.begin_transaction(), comparing_quietly():
             context.run_migrations()
             broken = driver.execute("PRAGMA foreign_key_check").fetchall()
             if broken:

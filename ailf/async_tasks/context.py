@@ -31,6 +31,7 @@ class CurrentTask:
         Raises:
             InvalidTypeError: ``progress`` is no number, or ``message`` no text.
             InvalidArgumentError: ``progress`` is outside of 0 to 100, or NaN.
+            ManagerError: called in a forked child of the task's process.
         """
         return self._report(self.id, progress, message)
 

@@ -117,7 +117,7 @@ class History:
         """How many tasks fit every condition: see ``list_tasks`` for these, and for what is raised."""
         reader = self._started().journal.reader
         task_filter = arguments.task_filter(status, name, metadata, created_after, created_before)
-        [(number,)] = reader.rows(count_query(task_filter, reader.indexed_keys()))
+        [(number,)] = reader.rows(count_query(task_filter, reader.indexed_paths()))
         return int(number)
 
     def get_task_events(self, task_id: str) -> list[TaskEvent]:
@@ -140,8 +140,7 @@ class History:
             raise NotStartedError(
                 "The manager is not started; call `await manager.start()` first, or use `async with`."
             )
-        if session.journal.is_inherited:
-            raise ManagerError("The manager belongs to the parent process; make a new TaskManager after a fork.")
+        session.assert_not_inherited()
         return session
 
     def _here(self) -> Session:
@@ -159,7 +158,7 @@ def _page_query(
 ) -> Query:
     return tasks_query(
         task_filter,
-        session.journal.reader.indexed_keys(),
+        session.journal.reader.indexed_paths(),
         newest_first=bool(newest_first),
         limit=None if limit is None else arguments.count(limit, "limit"),
         offset=arguments.count(offset, "offset"),

@@ -5,7 +5,6 @@ threads. A task is here from its submission until its end is committed.
 """
 
 import asyncio
-import contextvars
 import logging
 import threading
 from collections import deque
@@ -30,17 +29,19 @@ UNWIND_SECONDS = 10.0
 
 log = logging.getLogger("ailf.async_tasks")
 
+Report = Callable[[str, float, str | None], bool]
 RecordChange = Callable[[Change, Done | None, object], None]
 
 
 class LiveTasks:
     """The tasks of one manager, the slots they run in, and the queue for a slot."""
 
-    def __init__(self, record: RecordChange, max_concurrency: int | None, observers: Observers) -> None:
+    def __init__(self, record: RecordChange, report: Report, max_concurrency: int | None, observers: Observers) -> None:
         """Begin with none.
 
         Args:
-            record: has a change written; calls back on the loop when they are.
+            record: has a change written; calls back on the loop when it is.
+            report: what ``current_task().update_progress`` calls.
             max_concurrency: how many may run at a time; None is no limit.
             observers: told of each task.
         """
@@ -52,11 +53,12 @@ class LiveTasks:
         self._tasks: dict[str, LiveTask] = {}
         self._runners: dict[asyncio.Task[Any], LiveTask] = {}
         self.remembered = Remembered()
-        # Made once: a bound method, or a partial, of its own for each task is one more thing that Python's
-        # garbage collector looks at again and again while thousands of tasks wait.
+        # Made once: a bound method of its own for each task is one more thing that Python's garbage collector
+        # looks at again and again while thousands of tasks wait.
         self._on_ended = self._ended
+        self._on_started = self._started
         self._on_unwound = self._unwound
-        self._report = self.report
+        self._report = report
         # Held where a report of progress, from any thread, must not come after the end.
         self._lock = threading.Lock()
 
@@ -106,7 +108,6 @@ class LiveTasks:
         if task.status is TaskStatus.RUNNING:
             self._launch(task)
         else:
-            task.context = contextvars.copy_context()
             self._queue.append(task)
             self._fill_slots()
 
@@ -209,7 +210,7 @@ class LiveTasks:
         while self._queue and self._has_free_slot():
             task = self._queue.popleft()
             self._take_slot(task)
-            self._record(Started(task.id, task.now()), self._started, task)
+            self._record(Started(task.id, task.now()), self._on_started, task)
 
     def _started(self, task: LiveTask, refusal: AilfError | None) -> None:
         if task.outcome is not None:
@@ -223,10 +224,9 @@ class LiveTasks:
     def _launch(self, task: LiveTask) -> None:
         # Not by the loop's task factory: an eager one would run the task's first line before the
         # submitter has the id.
-        context = contextvars.copy_context() if task.context is None else task.context
-        task.runner = asyncio.Task(self._run(task), name=task.name, context=context)
+        task.runner = asyncio.Task(self._run(task), name=task.name, context=task.context)
         self._runners[task.runner] = task
-        task.runner.add_done_callback(self._on_unwound, context=context)
+        task.runner.add_done_callback(self._on_unwound, context=task.context)
 
     async def _run(self, task: LiveTask) -> None:
         enter(CurrentTask(task.id, self._report))

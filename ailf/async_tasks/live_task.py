@@ -23,8 +23,7 @@ class LiveTask:
         self.job = job
         self.name = name
         self.timeout = timeout
-        self.context: contextvars.Context | None = None
-        """The submitter's, where that is not at hand when the task starts."""
+        self.context = contextvars.copy_context()
         self.written: asyncio.Future[None] | None = None
         """What its submitter waits for."""
         self.is_journaled = False

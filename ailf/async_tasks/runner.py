@@ -83,9 +83,10 @@ class Job:
         _taken.discard(self._held)
         discard(self._work)
 
-    def __del__(self) -> None:
+    def __del__(self, taken: set[int] = _taken) -> None:
         """Let go of the coroutine: another one may get its id()."""
-        _taken.discard(self._held)
+        # By then the module may be gone, with the interpreter.
+        taken.discard(self._held)
 
 
 async def _in_thread(function: Callable[[], Any]) -> Any:

@@ -18,7 +18,7 @@ from ailf.async_tasks.observing import Observer, Observers
 from ailf.async_tasks.others import Others
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import Commits
-from ailf.errors import JournalError, NotStartedError, UnwrittenChangesError, WaitTimeoutError
+from ailf.errors import JournalError, ManagerError, NotStartedError, UnwrittenChangesError, WaitTimeoutError
 
 REST_SECONDS = 0.02
 """How long a wait for another process's task rests between two reads, however much is written meanwhile."""
@@ -88,7 +88,7 @@ class Session:
         self.loop = loop
         self.commits = Commits()
         journal.attach(loop, self.commits.notify)
-        self.live = LiveTasks(journal.writer.record, max_concurrency, Observers(observers))
+        self.live = LiveTasks(journal.writer.record, self.report, max_concurrency, Observers(observers))
         self._retention = retention
         self._cleaner: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -205,6 +205,24 @@ class Session:
                 await asyncio.sleep(REST_SECONDS)
         finally:
             self.commits.discard(watcher)
+
+    def report(self, task_id: str, progress: float, message: str | None) -> bool:
+        """Record progress, from any thread: see ``LiveTasks.report``.
+
+        Raises:
+            ManagerError: called in a forked child, which has nobody to write it.
+        """
+        self.assert_not_inherited()
+        return self.live.report(task_id, progress, message)
+
+    def assert_not_inherited(self) -> None:
+        """Refuse in a forked child, where neither a lock nor the journal can be used.
+
+        Raises:
+            ManagerError: this is one.
+        """
+        if self.journal.is_inherited:
+            raise ManagerError("The manager belongs to the parent process; make a new TaskManager after a fork.")
 
     def infos(self, rows: Sequence[Row]) -> list[TaskInfo]:
         """The tasks of rows, as this process knows them."""

@@ -75,7 +75,7 @@ def list_(
     most = None if everything else limit + 1
     with reading(journal) as reader:
         query = reports.sorted_query(
-            chosen_tasks(**filters), order, reader.indexed_keys(), descending=descending, limit=most
+            chosen_tasks(**filters), order, reader.indexed_paths(), descending=descending, limit=most
         )
         infos = [task_info(row) for row in reader.rows(query)]
     more = not everything and len(infos) > limit

@@ -16,6 +16,15 @@ from ailf.async_tasks import TaskManager
 from ailf.errors import InvalidArgumentError, InvalidTypeError
 
 ODD_TEXTS = [
+    *(
+        "%(limit)s",
+        "%(path_0)s",
+        "%(value_0)s",
+        "__[POSTCOMPILE_x]",
+        "path 0",
+        "'path 0'",
+        "x')) WHERE ",
+    ),
     *("", " ", "plain", "a.b", "a[0]", "$", "$.a", '"', "'", '"quoted"', "back\\slash", "\\u0022", "tab\there"),
     *(
         "line\nbreak",
@@ -72,6 +81,9 @@ async def test_metadata_values_of_every_type_match_themselves_alone(manager: Tas
         [found] = manager.list_tasks(metadata={"value": value})
         assert found.id == manager.list_tasks(offset=index, limit=1)[0].id
     assert manager.count_tasks(metadata={"value": 1.0}) == 1
+    await submit(manager, metadata={"value": -0.0})
+    for zero in (0, 0.0, -0.0):
+        assert manager.count_tasks(metadata={"value": zero}) == 2
     assert manager.count_tasks(metadata={"value": {"a": {"b": [None]}, "c": 1}}) == 0
 
 

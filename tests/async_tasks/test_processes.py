@@ -17,7 +17,7 @@ from tests.conftest import PATIENCE_SECONDS, until
 
 PRELUDE = """
 import asyncio, atexit, os, signal, sys, threading
-from ailf.async_tasks import TaskManager
+from ailf.async_tasks import TaskManager, current_task
 from ailf.errors import ManagerError
 journal = sys.argv[1]
 """
@@ -142,6 +142,30 @@ def test_a_forked_child_does_not_use_its_parents_manager(journal: Path) -> None:
     status, output, errors = run(program, journal)
     assert (status, output) == (0, "0 parent\non\n"), errors
     assert [row[1] for row in rows(journal)] == ["completed"] * 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_child_of_a_task_cannot_report_for_it(journal: Path) -> None:
+    """``current_task()`` goes along with the context, and refuses: nobody would write the report."""
+    program = """
+    async def forking():
+        task = current_task()
+        if (pid := os.fork()) == 0:
+            try:
+                task.update_progress(50)
+            except ManagerError as error:
+                os._exit(0 if "after a fork" in str(error) else 8)
+            os._exit(9)
+        _, status = await asyncio.to_thread(os.waitpid, pid, 0)
+        return os.waitstatus_to_exitcode(status), task.update_progress(60)
+
+    async def main():
+        async with TaskManager(journal) as manager:
+            print(await manager.result(await manager.submit(forking())))
+    asyncio.run(main())
+    """
+    status, output, errors = run(program, journal)
+    assert (status, output) == (0, "(0, True)\n"), errors
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")

@@ -166,6 +166,16 @@ async def test_context_variables_go_along(manager: TaskManager) -> None:
     assert flavour.get() == "sour"
 
 
+async def test_the_context_is_that_of_the_call(manager: TaskManager) -> None:
+    """What somebody else sets in the same context while the submission waits does not show."""
+    flavour.set("sweet")
+    context = contextvars.copy_context()
+    submission = asyncio.create_task(manager.submit(flavour.get), context=context)
+    await asyncio.sleep(0)
+    context.run(flavour.set, "sour")
+    assert await manager.result(await submission) == "sweet"
+
+
 @pytest.mark.parametrize("given", [None, 0, "text", [1], {"a": 1}])
 async def test_what_cannot_be_awaited_or_called_is_refused(manager: TaskManager, given: Any) -> None:
     """The error says what to give instead."""

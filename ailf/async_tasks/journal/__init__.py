@@ -26,11 +26,12 @@ from ailf.async_tasks.journal.engine import (
     translated,
 )
 from ailf.async_tasks.journal.inspection import assert_is_journal
-from ailf.async_tasks.journal.migrate import HEAD, MigrateMode, ensure_current, revision_of
+from ailf.async_tasks.journal.migrate import HEAD, MigrateMode, ensure_current, migration_lock, revision_of
 from ailf.async_tasks.journal.pulse import Pulse
 from ailf.async_tasks.journal.queries import AsyncReader, Reader
 from ailf.async_tasks.journal.requests import request_cancel, requests_query
 from ailf.async_tasks.journal.retention import Retention
+from ailf.async_tasks.journal.rows import metadata_path
 from ailf.async_tasks.journal.writer import Writer
 from ailf.async_tasks.model import Change, Ended
 from ailf.errors import JournalError, JournalVersionError
@@ -118,7 +119,7 @@ class Journal:
             try:
                 connection = connect(path, Access.WRITE, durability)
                 try:
-                    keys = indexes.prepare(connection, indexed)
+                    paths = _indexes_made(path, connection, indexed)
                     owners.register(connection, owner)
                     owners.recover(connection, path, owner)
                     pulse = Pulse(path)
@@ -128,7 +129,7 @@ class Journal:
             except BaseException:
                 lock.release()
                 raise
-        return cls(path, owner=owner, lock=lock, connection=connection, pulse=pulse, indexed=keys, temporary=temporary)
+        return cls(path, owner=owner, lock=lock, connection=connection, pulse=pulse, indexed=paths, temporary=temporary)
 
     def attach(self, loop: asyncio.AbstractEventLoop, on_commit: Callable[[], None]) -> None:
         """Start the writer.
@@ -242,6 +243,15 @@ class Journal:
         # A thread that still waits for a lock ends with the process, and its transaction with it.
         if self._writer.close_at_exit(AT_EXIT_PATIENCE_SECONDS):
             self._connection.close()
+
+
+def _indexes_made(path: Path, connection: sqlite3.Connection, keys: Collection[str]) -> frozenset[str]:
+    """Have an index of each key, which one process at a time makes; returns the JSON paths of all there are."""
+    there = indexes.paths_of(connection.execute(indexes.ALL))
+    if there.issuperset(map(metadata_path, keys)):
+        return there
+    with migration_lock(path):
+        return indexes.make(connection, keys)
 
 
 def open_reader(path: Path) -> Reader:

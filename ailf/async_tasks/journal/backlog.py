@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from ailf.async_tasks.model import Change, Microseconds, Progressed, Submitted
@@ -156,8 +157,8 @@ class Backlog:
     def size(self) -> tuple[int, Microseconds | None]:
         """How many changes are not written yet, and the time of the oldest."""
         with self._lock:
-            records = self._under_way + self._records
-            return len(records), records[0][0].at if records else None
+            first = next(chain(self._under_way, self._records), None)
+            return len(self._under_way) + len(self._records), None if first is None else first[0].at
 
     def _thin_out(self) -> None:
         kept = thinned_out(self._records)

@@ -2,12 +2,11 @@
 
 import sqlite3
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from enum import StrEnum
 
-from ailf.async_tasks.journal.rows import storable, time_text
+from ailf.async_tasks.journal.rows import microseconds_text, storable
 from ailf.async_tasks.journal.statements import END_TASK, INSERT_EVENT, INSERT_TASK, PROGRESS_TASK, START_TASK, Row
-from ailf.async_tasks.model import Change, Ended, Microseconds, Progressed, Submitted
+from ailf.async_tasks.model import Change, Ended, Progressed, Submitted
 from ailf.async_tasks.states import EVENT_OF_STATUS, EventKind, Reason, ResultFormat, TaskStatus
 from ailf.errors import TaskConflictError
 
@@ -36,8 +35,6 @@ class Batch:
         self._events: list[Row] = []
         self._has_timeouts = False
         self._has_fractions = False
-        self._last_second: int | None = None
-        self._second_text = ""
 
     def add(self, change: Change) -> None:
         """Take in a change."""
@@ -48,12 +45,12 @@ class Batch:
         elif isinstance(change, Ended):
             self._end(change)
         else:
-            at = self._time_text(change.at)
+            at = microseconds_text(change.at)
             self._starts.append((_RUNNING, at, change.task_id, self._owner_id, _PENDING))
             self._events.append((change.task_id, at, _STARTED, None, None))
 
     def _insert(self, change: Submitted) -> None:
-        task_id, at = change.task_id, self._time_text(change.at)
+        task_id, at = change.task_id, microseconds_text(change.at)
         name, status, started_at = storable(change.name), _PENDING, None
         self._events.append((task_id, at, _SUBMITTED, None, None))
         if change.starts:
@@ -70,10 +67,10 @@ class Batch:
         if type(progress) is float:
             self._has_fractions = True
         self._progress[task_id] = (progress, message)
-        self._events.append((task_id, self._time_text(change.at), _PROGRESS, progress, message))
+        self._events.append((task_id, microseconds_text(change.at), _PROGRESS, progress, message))
 
     def _end(self, change: Ended) -> None:
-        task_id, at, outcome = change.task_id, self._time_text(change.at), change.outcome
+        task_id, at, outcome = change.task_id, microseconds_text(change.at), change.outcome
         reason = None if outcome.reason is None else _WORD[outcome.reason]
         result_format = None if change.result_format is None else _WORD[change.result_format]
         error = outcome.error and storable(outcome.error)
@@ -86,14 +83,6 @@ class Batch:
             )
         )
         self._events.append((task_id, at, _WORD[EVENT_OF_STATUS[outcome.status]], None, error or reason))
-
-    def _time_text(self, at: Microseconds) -> str:
-        second, fraction = divmod(at, 1_000_000)
-        if second != self._last_second:
-            # A batch's changes are of a few seconds; each of these is put into words once.
-            self._last_second = second
-            self._second_text = time_text(datetime.fromtimestamp(second, UTC))[:20]
-        return f"{self._second_text}{fraction:06d}Z"
 
     def _progress_rows(self) -> list[Row]:
         owner = self._owner_id

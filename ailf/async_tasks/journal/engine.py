@@ -117,10 +117,17 @@ def json_is_innocuous() -> bool:
     return True
 
 
-def pragmas(access: Access, durability: Durability) -> list[str]:
-    """The settings of every connection, as statements."""
-    # A journal that somebody else prepared must not run code: https://sqlite.org/security.html
-    trusted = not json_is_innocuous()
+def pragmas(access: Access, durability: Durability, *, is_ours: bool = True) -> list[str]:
+    """The settings of every connection, as statements.
+
+    Args:
+        access: how it may use the file.
+        durability: what a commit survives.
+        is_ours: whether the file is known to be a journal.
+    """
+    # A schema that somebody else prepared must not call what may be harmful (https://sqlite.org/security.html),
+    # among which some releases of SQLite count the JSON functions, of which a journal's CHECKs and indexes are made.
+    trusted = is_ours and not json_is_innocuous()
     common = [
         f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
         f"PRAGMA trusted_schema={'ON' if trusted else 'OFF'}",

@@ -3,9 +3,12 @@
 They are no part of the schema: which keys are worth one depends on the application. Each is an index on
 an expression (https://sqlite.org/expridx.html) that has the tasks with this key alone, so that it costs
 nothing for the others; SQLite keeps it up, whoever writes.
+
+What is indexed is the value as it is spelled in the text, which json_extract gives for two paths (here
+twice the same). For one path it gives an SQL value, and how SQLite makes that of a float or of a NUL has
+changed from release to release: an index of such values is damaged by the next one.
 """
 
-import json
 import re
 import sqlite3
 from collections.abc import Collection, Iterable
@@ -15,63 +18,44 @@ from ailf.async_tasks.journal.rows import metadata_path, spelled_key
 PREFIX = "tasks_by_metadata_"
 """How the name of such an index begins; the key follows."""
 
-ALL = f"SELECT name, sql FROM sqlite_master WHERE type = 'index' AND name GLOB '{PREFIX}*'"  # noqa: S608 - no value in it
+ALL = f"SELECT sql FROM sqlite_master WHERE type = 'index' AND sql LIKE '%{PREFIX}%'"  # noqa: S608 - no value in it
 
-_PLAIN_KEY = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-_PATH = re.compile(r"ON tasks \(json_extract\(metadata, '\$\.(.*)'\)\) WHERE ")
-
-
-def path_of(key: str) -> str:
-    """The JSON path in a key's index: ``$.customer``, as one would write it, where the key has plain characters.
-
-    SQLite takes an index for an expression only where the two are spelled alike.
-    """
-    return f"$.{key}" if _PLAIN_KEY.fullmatch(key) else metadata_path(key)
+_DEFINITION = re.compile(
+    r""" ON tasks \(json_extract\(metadata, ('(?:[^']|'')*'), \1\)\) WHERE json_type\(metadata, \1\) IS NOT NULL\Z"""
+)
 
 
-def expression(key: str) -> str:
-    """What the index of a key is on, as SQL."""
-    path = path_of(key).replace("'", "''")
-    return f"json_extract(metadata, '{path}')"
+def quoted(path: str) -> str:
+    """A JSON path as SQL text: SQLite takes an index for an expression only where the two are spelled alike."""
+    return "'" + path.replace("'", "''") + "'"
 
 
-def keys_of(rows: Iterable[tuple[str, str]]) -> frozenset[str]:
-    """The keys of these indexes, each given with its name and its SQL."""
-    found = (_PATH.search(sql) for _, sql in rows)
-    paths = (match[1].replace("''", "'") for match in found if match is not None)
-    return frozenset(json.loads(path) if path.startswith('"') else path for path in paths)
+def paths_of(definitions: Iterable[tuple[str]]) -> frozenset[str]:
+    """The JSON paths of the keys that have an index, by the SQL of each index."""
+    found = (_DEFINITION.search(sql) for (sql,) in definitions)
+    return frozenset(match[1][1:-1].replace("''", "'") for match in found if match is not None)
 
 
-def prepare(connection: sqlite3.Connection, wanted: Iterable[str]) -> frozenset[str]:
-    """Make the indexes that are wanted and not there; on a large journal that takes some seconds.
+def make(connection: sqlite3.Connection, keys: Collection[str]) -> frozenset[str]:
+    """Make the indexes of keys that are not there yet; in a large journal each takes some seconds.
 
     Args:
         connection: one that may write, outside of a transaction.
-        wanted: keys.
+        keys: keys of the metadata.
 
     Returns:
-        All keys that have an index, whoever wanted them.
+        The JSON paths of all keys that have an index, whoever asked for it.
     """
-    there = keys_of(connection.execute(ALL))
-    if there.issuperset(wanted):
-        return there
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        # Another process may have made some while this one waited.
-        rows = connection.execute(ALL).fetchall()
-        there, names = keys_of(rows), {name.lower() for name, _ in rows}
-        for key in sorted(set(wanted) - there):
-            name = _name_for(key, names)
-            names.add(name.lower())
-            connection.execute(
-                f'CREATE INDEX "{name}" ON tasks ({expression(key)}) WHERE {expression(key)} IS NOT NULL'
-            )
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return there.union(wanted)
+    there = paths_of(connection.execute(ALL))
+    missing = {metadata_path(key): key for key in sorted(keys)}
+    for path in missing.keys() - there:
+        names = {name.lower() for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        name, path_sql = _name_for(missing[path], names), quoted(path)
+        connection.execute(
+            f'CREATE INDEX "{name}" ON tasks (json_extract(metadata, {path_sql}, {path_sql})) '
+            f"WHERE json_type(metadata, {path_sql}) IS NOT NULL"
+        )
+    return there.union(missing)
 
 
 def _name_for(key: str, taken: Collection[str]) -> str:

@@ -56,7 +56,7 @@ def ask(path: Path, question: Callable[[sqlite3.Connection], T], *, is_ours: boo
     before = path.stat()
     if is_whole():
         try:
-            return _ask(path, question, immutable=True)
+            return _ask(path, question, immutable=True, is_ours=is_ours)
         except (sqlite3.DatabaseError, JournalError):
             after = path.stat()
             written = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
@@ -65,19 +65,24 @@ def ask(path: Path, question: Callable[[sqlite3.Connection], T], *, is_ours: boo
             # Somebody wrote to it meanwhile, and what was read was a bit of each; or the power went while
             # the log was brought into the file, which is good only together with the log then.
     try:
-        return _ask(path, question)
+        return _ask(path, question, is_ours=is_ours)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
             raise
     # The power went as the file was made, and only who may write can undo what was cut short.
-    return _ask(path, question, Access.WRITE) if is_ours else _ask(path, question, immutable=True)
+    return _ask(path, question, Access.WRITE) if is_ours else _ask(path, question, immutable=True, is_ours=False)
 
 
 def _ask(
-    path: Path, question: Callable[[sqlite3.Connection], T], access: Access = Access.READ, *, immutable: bool = False
+    path: Path,
+    question: Callable[[sqlite3.Connection], T],
+    access: Access = Access.READ,
+    *,
+    immutable: bool = False,
+    is_ours: bool = True,
 ) -> T:
     with closing(sqlite3.connect(uri(path, access, immutable=immutable), uri=True, isolation_level=None)) as look:
-        for statement in pragmas(access, Durability.PROCESS):
+        for statement in pragmas(access, Durability.PROCESS, is_ours=is_ours):
             look.execute(statement)
         return question(look)
 

@@ -6,6 +6,7 @@ the compiled text with the values bound to it.
 
 import asyncio
 import json
+import re
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -34,7 +35,7 @@ from ailf.async_tasks.journal.rows import encode_value, metadata_path, storable,
 from ailf.async_tasks.journal.schema import owners, task_events, tasks
 from ailf.async_tasks.journal.sql import Statement, positional
 from ailf.async_tasks.model import TaskFilter
-from ailf.async_tasks.states import ENDED
+from ailf.async_tasks.states import ENDED, UNFINISHED
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -57,8 +58,8 @@ class KeyShape(NamedTuple):
 
     kind: str
     """As a number, or as JSON text."""
-    expression: str | None = None
-    """That of the key's index, where one can be used."""
+    path: str | None = None
+    """Its JSON path, where there is an index of the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Shape:
     count: bool = False
     statuses: int | None = None
     name: bool = False
-    metadata: tuple["KeyShape", ...] = ()
+    metadata: tuple[KeyShape, ...] = ()
     created_after: bool = False
     created_before: bool = False
     newest_first: bool = False
@@ -76,7 +77,7 @@ class Shape:
     @property
     def has_key_index(self) -> bool:
         """Whether a key of the metadata goes by an index of its own."""
-        return any(key.expression is not None for key in self.metadata)
+        return any(key.path is not None for key in self.metadata)
 
 
 def _literal(word: str) -> ColumnElement[Any]:
@@ -84,21 +85,23 @@ def _literal(word: str) -> ColumnElement[Any]:
     return literal_column(f"'{word}'")
 
 
-def _index_condition(index: int, key: KeyShape) -> list[ColumnElement[bool]]:
-    """What lets SQLite take the index of a key, which has about the right tasks; the next condition is exact."""
-    return [] if key.expression is None else [literal_column(key.expression) == bindparam(f"indexed_{index}")]
-
-
-def _metadata_condition(index: int, kind: str) -> ColumnElement[bool]:
-    """One key of the metadata having one value; ``kind`` says how the two are compared."""
+def _metadata_condition(index: int, key: KeyShape) -> ColumnElement[bool]:
+    """One key of the metadata having one value."""
     metadata = tasks.c.metadata
     path: ColumnElement[str] = bindparam(f"path_{index}")
     value: ColumnElement[Any] = bindparam(f"value_{index}")
-    if kind == "number":
-        return and_(
+    if key.path is not None:
+        path = _literal(f"path {index}")
+    if key.kind == "number":
+        number = and_(
             func.json_extract(metadata, path) == value,
             func.json_type(metadata, path).in_([_literal("integer"), _literal("real")]),
         )
+        if key.path is None:
+            return number
+        spellings = select(func.json_each(bindparam(f"spellings_{index}")).table_valued("value").c.value)
+        is_there = func.json_type(metadata, path).is_not(None)
+        return and_(func.json_extract(metadata, path, path).in_(spellings), is_there, number)
     # Asked for two paths, json_extract gives an array of the values as they are spelled in the text:
     # a text whole, where extracting it alone ends at a NUL. A key that is not there gives nulls too.
     return and_(func.json_extract(metadata, path, path) == value, func.json_type(metadata, path).is_not(None))
@@ -120,19 +123,34 @@ def conditions_of(shape: Shape) -> list[ColumnElement[bool]]:
         conditions += _times(shape, literal_column("+tasks.created_at"))
     elif shape.created_after or shape.created_before:
         conditions.append(ROWID.in_(_rowids_by_time(shape)))
-    for index, key in enumerate(shape.metadata):
-        conditions += [*_index_condition(index, key), _metadata_condition(index, key.kind)]
+    conditions += [_metadata_condition(index, key) for index, key in enumerate(shape.metadata)]
     return conditions
+
+
+def compiled(select_: Select[Any], shape: Shape) -> Statement:
+    """A SELECT with the conditions of a shape, compiled.
+
+    An index of a key is taken only for its path as a literal. That may have any characters, of which some
+    mean something to SQLAlchemy: a word stands for it up to here.
+    """
+    statement = positional(select_)
+    paths = [key.path for key in shape.metadata]
+
+    def path_sql(found: re.Match[str]) -> str:
+        path = paths[int(found[1])]
+        return found[0] if path is None else indexes.quoted(path)
+
+    return statement._replace(sql=re.sub(r"'path (\d+)'", path_sql, statement.sql))
 
 
 @cache
 def _select_tasks(shape: Shape) -> Statement:
     conditions = conditions_of(shape)
     if shape.count:
-        return positional(select(func.count()).select_from(tasks).where(*conditions))
+        return compiled(select(func.count()).select_from(tasks).where(*conditions), shape)
     order = ROWID.desc() if shape.newest_first else ROWID
     page = select(tasks).where(*conditions).order_by(order)
-    return positional(page.limit(bindparam("limit")).offset(bindparam("offset")))
+    return compiled(page.limit(bindparam("limit")).offset(bindparam("offset")), shape)
 
 
 def _rowids_by_time(shape: Shape) -> Select[int]:
@@ -161,12 +179,11 @@ def _metadata_value(value: Any) -> tuple[str, Any]:
     return "json", f"[{text},{text}]"
 
 
-def _indexed_value(value: Any) -> Any:
-    """The value as an index of a key has it; None where it cannot be looked up there."""
-    if isinstance(value, int | float):
-        return value if abs(value) < 2**63 else None
-    # Of a text with a NUL the index has what comes before it.
-    return value if isinstance(value, str) and storable(value) == value else None
+def _spellings(number: float) -> str:
+    """The texts under which an index has a number, as a JSON array: 1 is 1.0 as well, and 0 even -0.0."""
+    same = [int(number), float(number), -float(number)] if number == int(number) else [number]
+    texts = dict.fromkeys(encode_value(one) for one in same if one == number)
+    return json.dumps([f"[{text},{text}]" for text in texts])
 
 
 def tasks_query(
@@ -181,7 +198,7 @@ def tasks_query(
 
     Args:
         task_filter: which tasks.
-        indexed: the keys of the metadata that have an index.
+        indexed: the JSON paths of the keys of the metadata that have an index.
         newest_first: the other way round.
         limit: at most so many; None is all.
         offset: without the first so many.
@@ -209,12 +226,17 @@ def shape_of(
         values["created_after"] = time_text(task_filter.created_after)
     if task_filter.created_before is not None:
         values["created_before"] = time_text(task_filter.created_before)
+    if statuses is not None and UNFINISHED.issuperset(statuses):
+        # Few tasks are unfinished at a time: their own index is the better one.
+        indexed = frozenset()
     keys = []
     for index, (key, wanted) in enumerate(task_filter.metadata.items()):
         kind, value = _metadata_value(wanted)
-        lookup = _indexed_value(wanted) if key in indexed else None
-        keys.append(KeyShape(kind, None if lookup is None else indexes.expression(key)))
-        values |= {f"path_{index}": metadata_path(key), f"value_{index}": value, f"indexed_{index}": lookup}
+        path = metadata_path(key)
+        values |= {f"path_{index}": path, f"value_{index}": value}
+        if path in indexed and kind == "number":
+            values[f"spellings_{index}"] = _spellings(value)
+        keys.append(KeyShape(kind, path if path in indexed else None))
     shape = Shape(
         count=count,
         statuses=None if statuses is None else len(statuses),
@@ -317,7 +339,7 @@ class Reader:
 
         Args:
             path: the journal.
-            indexed: the keys of the metadata that have an index, where that is known.
+            indexed: the JSON paths of the keys of the metadata that have an index, where that is known.
         """
         self._path = path
         self._indexed = indexed
@@ -343,14 +365,14 @@ class Reader:
                 if self._is_closed:
                     self.close()
 
-    def indexed_keys(self) -> frozenset[str]:
-        """The keys of the metadata that have an index, as of the first time that this is asked.
+    def indexed_paths(self) -> frozenset[str]:
+        """The JSON paths of the keys of the metadata that have an index, as of the first time that this is asked.
 
         Raises:
             JournalError: the journal cannot be read.
         """
         if self._indexed is None:
-            self._indexed = indexes.keys_of(self.rows(Query(indexes.ALL, ())))
+            self._indexed = indexes.paths_of(self.rows(Query(indexes.ALL, ())))
         return self._indexed
 
     def __enter__(self) -> Self:

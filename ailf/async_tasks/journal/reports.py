@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select
 
-from ailf.async_tasks.journal.queries import ROWID, Query, Reader, Row, Shape, bound, conditions_of, shape_of
+from ailf.async_tasks.journal.queries import ROWID, Query, Reader, Row, Shape, bound, compiled, conditions_of, shape_of
 from ailf.async_tasks.journal.rows import storable, task_info, time_of, time_text
 from ailf.async_tasks.journal.schema import owners, stats_sql, tasks
 from ailf.async_tasks.journal.sql import Statement, positional
@@ -58,7 +58,7 @@ def _sorted(shape: Shape, sort: Sort) -> Statement:
     if sort is not Sort.CREATED:
         order = [key.is_(None), *order, ROWID.desc() if shape.newest_first else ROWID]
     chosen = select(tasks).where(*conditions_of(shape)).order_by(*order)
-    return positional(chosen.limit(bindparam("limit")).offset(bindparam("offset")))
+    return compiled(chosen.limit(bindparam("limit")).offset(bindparam("offset")), shape)
 
 
 def sorted_query(
@@ -75,7 +75,7 @@ def sorted_query(
     Args:
         task_filter: which tasks.
         sort: by what.
-        indexed: the keys of the metadata that have an index.
+        indexed: the JSON paths of the keys of the metadata that have an index.
         descending: the highest first.
         limit: at most so many; None is all.
         offset: without the first so many.
@@ -90,7 +90,7 @@ def _page(shape: Shape) -> Statement:
     # The columns as they are in the table: an export takes no value to pieces.
     chosen = select(ROWID.label("place"), tasks).where(*conditions_of(shape), bindparam("after") < ROWID)
     zero: ColumnElement[int] = literal_column("0")
-    return positional(chosen.order_by(ROWID).limit(bindparam("limit")).offset(zero))
+    return compiled(chosen.order_by(ROWID).limit(bindparam("limit")).offset(zero), shape)
 
 
 def pages(reader: Reader, task_filter: TaskFilter) -> Iterator[list[Row]]:
@@ -108,7 +108,7 @@ def pages(reader: Reader, task_filter: TaskFilter) -> Iterator[list[Row]]:
     Raises:
         JournalError: the journal cannot be read.
     """
-    shape, values = shape_of(task_filter, reader.indexed_keys())
+    shape, values = shape_of(task_filter, reader.indexed_paths())
     after = 0
     while True:
         rows = reader.rows(bound(_page(shape), values | {"after": after, "limit": TASKS_A_PAGE}))

@@ -4,10 +4,11 @@ import json
 import re
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ailf.async_tasks.model import TaskEvent, TaskInfo
+from ailf.async_tasks.model import Microseconds, TaskEvent, TaskInfo
 from ailf.async_tasks.states import EventKind, Reason, ResultFormat, TaskStatus
 from ailf.errors import JournalError
 
@@ -20,9 +21,11 @@ MAX_JSON_CHARACTERS = 200_000_000
 MAX_REPR_CHARACTERS = 10_000
 """How long the ``repr`` of a result may be that JSON cannot hold."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SCALARS = frozenset({type(None), bool, int, float, str})
 # Made once: json.dumps makes an encoder of its own for each call with options.
 _COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_SORTED = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True).encode
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSPELLABLE = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
@@ -31,6 +34,18 @@ _UNSPELLABLE = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
 def time_text(moment: datetime) -> str:
     """A time in UTC as text of a fixed width, which sorts as the times do: ``2026-11-24T03:00:00.123456Z``."""
     return moment.isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def microseconds_text(at: Microseconds) -> str:
+    """The same for a time that is counted."""
+    second, fraction = divmod(at, 1_000_000)
+    return f"{_second_text(second)}.{fraction:06d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second_text(second: int) -> str:
+    # The times of a batch are of a few seconds, each of which is put into words once.
+    return (_EPOCH + timedelta(seconds=second)).isoformat(timespec="seconds")[:19]
 
 
 def time_of(text: str | None) -> datetime | None:
@@ -159,7 +174,7 @@ def encode_value(value: Any) -> str:
         TypeError: JSON has nothing for a type in it.
         ValueError: it has a NaN, an infinity, a reference to itself, or too many levels.
     """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    text = _SORTED(value)
     _assert_depth(value)
     return _escape_surrogates(text)
 

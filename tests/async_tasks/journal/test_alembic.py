@@ -60,7 +60,7 @@ def test_commands_that_look_create_nothing(journal: Path, command: str, there: b
 def test_indexes_of_keys_are_nobodys_business_but_the_users(journal: Path) -> None:
     """``check`` does not miss them in the code, and up and down they stay."""
     connection = opened(journal)
-    indexes.prepare(connection, ["user", "it's"])
+    indexes.make(connection, ["user", "it's"])
     connection.close()
     named = ("-x", f"journal={journal}")
     checked = alembic(*named, "check")
@@ -69,7 +69,7 @@ def test_indexes_of_keys_are_nobodys_business_but_the_users(journal: Path) -> No
     alembic(*named, "downgrade", "0001")
     alembic(*named, "upgrade", "head")
     connection = sqlite3.connect(journal)
-    assert indexes.keys_of(connection.execute(indexes.ALL)) == {"user", "it's"}
+    assert indexes.paths_of(connection.execute(indexes.ALL)) == {'$."user"', '$."it\'s"'}
     connection.close()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ailf.async_tasks.journal import indexes, owners, queries, retention, statements
+from ailf.async_tasks.journal import indexes, owners, queries, reports, retention, statements
 from ailf.async_tasks.journal.engine import Access, connect
 from ailf.async_tasks.journal.queries import AsyncReader, Query, Reader
 from ailf.async_tasks.model import TaskFilter
@@ -73,10 +73,11 @@ HOT: dict[str, tuple[Query, str]] = {
 }
 
 
-USERS = frozenset({"user"})
-BY_USER = "tasks_by_metadata_user (<expr>=?)"
+USERS = frozenset({'$."user"'})
+BY_USER = "SEARCH tasks USING INDEX tasks_by_metadata_user (<expr>=?)"
 
 
+@pytest.mark.parametrize("value", ["u1", True, None, [1], {"a": 1}, "nul\0inside", "\ud800", 2**64, 1, 0, 1.5, 1e300])
 @pytest.mark.parametrize(
     "conditions",
     [
@@ -84,27 +85,59 @@ BY_USER = "tasks_by_metadata_user (<expr>=?)"
         {"statuses": FAILED},
         {"statuses": tuple(ENDED)},
         {"created_after": RECENT, "created_before": NOW},
-        {"metadata": {"user": 1, "shop": "north"}},
-        {"metadata": {"user": True}},
     ],
+    ids=" and ".join,
 )
-def test_a_look_for_a_key_with_an_index_goes_by_it(connection: sqlite3.Connection, conditions: Any) -> None:
-    """Whatever other conditions there are, and in the order of the table; the same look in the shell as well."""
-    assert indexes.prepare(connection, ["user"]) == USERS
-    wanted = TaskFilter(**{"metadata": {"user": "u1"}} | conditions)
+def test_a_look_for_a_key_with_an_index_goes_by_it(
+    connection: sqlite3.Connection, conditions: dict[str, Any], value: Any
+) -> None:
+    """Whatever the value and the other conditions; all but a number is found in the order of the table."""
+    assert indexes.make(connection, ["user"]) == USERS
+    wanted = TaskFilter(metadata={"shop": "north", "user": value}, **conditions)
     for query in (
         queries.tasks_query(wanted, USERS, newest_first=True, limit=10),
         queries.count_query(wanted, USERS),
-        Query("SELECT * FROM tasks WHERE json_extract(metadata, '$.user') = ? ORDER BY rowid", ("u1",)),
+        reports.sorted_query(wanted, reports.Sort.CREATED, USERS, descending=True),
     ):
-        assert plan(connection, *query) == [f"SEARCH tasks USING INDEX {BY_USER}"]
+        steps = plan(connection, *query)
+        assert steps[0] == BY_USER
+        assert len(steps) == 1 or type(value) in (int, float)
 
 
-@pytest.mark.parametrize("value", [None, [], {}, "nul\0inside", 2**64, "\ud800"])
-def test_a_value_that_an_index_does_not_have_is_looked_for_without_it(value: Any) -> None:
-    """Null, lists, objects, and what SQLite cannot give back as it is: the query is the same as with no index."""
-    wanted = TaskFilter(metadata={"user": value})
-    assert queries.tasks_query(wanted, USERS) == queries.tasks_query(wanted)
+@pytest.mark.parametrize("key", ["\ud83d\ude00", "\ud800", "", "it's", '"', "\\", "\0", "x')) WHERE ", "ä", "%s"])
+def test_an_index_is_made_once(connection: sqlite3.Connection, key: str) -> None:
+    """It is found again, whatever characters the key has."""
+    made = indexes.make(connection, [key])
+    assert made == indexes.make(connection, [key]) == indexes.paths_of(connection.execute(indexes.ALL))
+    assert len(made) == 1
+
+
+def test_what_is_unfinished_goes_by_its_status(connection: sqlite3.Connection) -> None:
+    """Few tasks are, and many may have one value of a key."""
+    indexes.make(connection, ["user"])
+    wanted = TaskFilter(metadata={"user": "u1"}, statuses=(TaskStatus.RUNNING,))
+    steps = plan(connection, *queries.tasks_query(wanted, USERS))
+    assert steps == ["SEARCH tasks USING INDEX tasks_by_status (status=?)"]
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        """tasks_by_metadata_user ON tasks (json_extract(metadata, '$.user'))""",
+        """tasks_by_metadata_user ON tasks (json_extract(metadata, '$."user"', '$."user"')) WHERE status = 'failed'""",
+        """"Tasks_By_Metadata_User" ON tasks (name)""",
+        """tasks_by_metadata_user ON task_events (kind)""",
+    ],
+)
+def test_somebody_elses_index_is_not_taken_for_ours(connection: sqlite3.Connection, definition: str) -> None:
+    """Neither when looking for it nor when making ours, which gets another name beside it."""
+    connection.execute(f"CREATE INDEX {definition}")
+    assert indexes.paths_of(connection.execute(indexes.ALL)) == frozenset()
+    assert indexes.make(connection, ["user"]) == USERS
+    assert indexes.make(connection, ["user"]) == USERS
+    names = connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'tasks_by_metadata%'").fetchall()
+    assert ("tasks_by_metadata_user_2",) in names
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize("name", HOT)
