@@ -30,7 +30,7 @@ TINY = Sizes(
     imports=1,
 )
 
-FIGURES = {"burst": 1, "sequence": 1, "latency": 4, "progress": 2, "growth": 10, "loop": 5, "memory": 1, "start": 4}
+FIGURES = {"burst": 1, "sequence": 1, "latency": 4, "progress": 2, "growth": 13, "loop": 5, "memory": 1, "start": 4}
 """How many figures each measurement gives."""
 
 
