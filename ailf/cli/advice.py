@@ -1,6 +1,7 @@
 """What a doctor says of a journal: decided from the facts, with nothing looked up."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,6 +39,17 @@ class Finding:
     advice: str | None = None
 
 
+_ABOUT_AN_INDEX = re.compile("(missing from|wrong # of entries in|non-unique entry in) index ")
+"""How SQLite's check says that an index disagrees with its table (https://sqlite.org/pragma.html#pragma_integrity_check)."""
+
+
+def remedy(damage: Iterable[str]) -> str:
+    """What to do about damage: an index can be made anew, which is all that a backup would not give back."""
+    if all(map(_ABOUT_AN_INDEX.search, damage)):
+        return "say REINDEX in the sqlite3 shell"
+    return "restore a backup, or move it away and start anew"
+
+
 def findings_about(facts: Facts, damage: Sequence[str]) -> list[Finding]:
     """What there is to say, the worst first.
 
@@ -46,7 +58,7 @@ def findings_about(facts: Facts, damage: Sequence[str]) -> list[Finding]:
         damage: what a check found.
     """
     found = [
-        *(Finding(Level.ERROR, text, "restore a backup, or move the journal away and start anew") for text in damage),
+        *(Finding(Level.ERROR, text, remedy(damage)) for text in damage),
         *_about_owners(facts),
         *_about_the_file(facts),
         *(Finding(Level.NOTE, f"SQLite {facts.sqlite_version} lacks {what}") for what in facts.sqlite_lacks),

@@ -7,7 +7,7 @@ import click
 
 from ailf.async_tasks.journal import upkeep
 from ailf.cli import shapes
-from ailf.cli.advice import Finding, Level, findings_about
+from ailf.cli.advice import Finding, Level, findings_about, remedy
 from ailf.cli.codes import JOURNAL_TROUBLE, NOTHING
 from ailf.cli.options import journal_option, json_option
 from ailf.cli.words import columns, harmless, size
@@ -80,7 +80,7 @@ def check(*, journal: Path, full: bool, as_json: bool) -> int:
         click.echo(shapes.text_of({"whole": not findings, "findings": findings}, indent=2))
     elif findings:
         click.echo("\n".join(map(harmless, findings)))
-        click.echo("ailf: The journal is damaged: restore a backup, or move it away and start anew.", err=True)
+        click.echo(f"ailf: The journal is damaged: {remedy(findings)}.", err=True)
     else:
         click.echo("The journal is whole.")
     return JOURNAL_TROUBLE if findings else 0

@@ -171,6 +171,25 @@ async def test_an_index_is_made_for_a_key_that_is_asked_for(journal: Path) -> No
         assert indexes_in(journal) == [f"tasks_by_metadata_{name}" for name in there]
 
 
+async def test_what_a_shell_has_written_is_found_by_an_index_as_well(journal: Path) -> None:
+    """A number as SQLite spells it, which is not always Python's way; a key that is spelled otherwise never is."""
+    numbers = [1e-7, 1e17, 1.5, 7, 0.1 + 0.2, 5e-324, -0.0]
+    async with TaskManager(journal, indexed_metadata=["rate"]) as manager, TaskManager(journal) as other:
+        running = [await manager.submit(asyncio.sleep(3600), metadata={"rate": "none"}) for _ in numbers]
+        odd = await manager.submit(asyncio.sleep(3600))
+        with closing(sqlite3.connect(journal, isolation_level=None)) as shell:
+            for task_id, number in zip(running, numbers, strict=True):
+                shell.execute(
+                    "UPDATE tasks SET metadata = json_set(metadata, '$.rate', ?) WHERE id = ?", (number, task_id)
+                )
+            shell.execute("UPDATE tasks SET metadata = ? WHERE id = ?", ('{"\\u0072ate":7}', odd))
+        for number in numbers:
+            found = manager.list_tasks(metadata={"rate": number})
+            assert found == other.list_tasks(metadata={"rate": number})
+        assert [info.id for info in manager.list_tasks(metadata={"rate": 7})] == [running[3]]
+        assert [info.id for info in manager.list_tasks(metadata={"rate": 1e-7})] == [running[0]]
+
+
 async def test_an_index_of_a_key_goes_with_every_other_condition(journal: Path) -> None:
     """Status, name, time and order are what they are without one."""
     async with TaskManager(journal, indexed_metadata=["user"]) as manager:

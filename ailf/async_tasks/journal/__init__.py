@@ -26,7 +26,7 @@ from ailf.async_tasks.journal.engine import (
     translated,
 )
 from ailf.async_tasks.journal.inspection import assert_is_journal
-from ailf.async_tasks.journal.migrate import HEAD, MigrateMode, ensure_current, migration_lock, revision_of
+from ailf.async_tasks.journal.migrate import MigrateMode, assert_current, ensure_current, migration_lock
 from ailf.async_tasks.journal.pulse import Pulse
 from ailf.async_tasks.journal.queries import AsyncReader, Reader
 from ailf.async_tasks.journal.requests import request_cancel, requests_query
@@ -34,7 +34,7 @@ from ailf.async_tasks.journal.retention import Retention
 from ailf.async_tasks.journal.rows import metadata_path
 from ailf.async_tasks.journal.writer import Writer
 from ailf.async_tasks.model import Change, Ended
-from ailf.errors import JournalError, JournalVersionError
+from ailf.errors import JournalError
 
 __all__ = ["Durability", "Journal", "MigrateMode", "Retention", "open_reader"]
 
@@ -119,11 +119,14 @@ class Journal:
             try:
                 connection = connect(path, Access.WRITE, durability)
                 try:
-                    paths = _indexes_made(path, connection, indexed)
+                    # First of all, so that whoever wants to change the schema sees that somebody is alive.
                     owners.register(connection, owner)
+                    paths = _indexes_made(path, connection, indexed)
                     owners.recover(connection, path, owner)
                     pulse = Pulse(path)
                 except BaseException:
+                    with suppress(sqlite3.Error):
+                        owners.unregister(connection, owner)
                     connection.close()
                     raise
             except BaseException:
@@ -251,6 +254,8 @@ def _indexes_made(path: Path, connection: sqlite3.Connection, keys: Collection[s
     if there.issuperset(map(metadata_path, keys)):
         return there
     with migration_lock(path):
+        # While this one waited for the lock, somebody may have migrated the journal.
+        assert_current(path)
         return indexes.make(connection, keys)
 
 
@@ -266,11 +271,7 @@ def open_reader(path: Path) -> Reader:
     if not path.exists():
         raise JournalError(f"There is no journal {path}; name another one, or run a program that makes it.")
     assert_is_journal(path)
-    if (revision := revision_of(path)) != HEAD:
-        raise JournalVersionError(
-            f"The journal {path} is at revision {revision}, this release reads {HEAD}: "
-            "run `ailf journal upgrade`, or `alembic upgrade head` on it."
-        )
+    assert_current(path)
     return Reader(path)
 
 

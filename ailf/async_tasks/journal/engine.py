@@ -59,9 +59,11 @@ class Access(StrEnum):
 
 SYNCHRONOUS = {Durability.PROCESS: "NORMAL", Durability.POWER: "FULL"}
 
+# The first name with which a code begins counts.
 ADVICE = {
     "SQLITE_BUSY": f"another program has kept it locked for over {BUSY_TIMEOUT_SECONDS} seconds: end its transaction",
     "SQLITE_CANTOPEN": "check that the file and its folder exist and may be written",
+    "SQLITE_CORRUPT_INDEX": "an index disagrees with its table: say REINDEX in the sqlite3 shell",
     "SQLITE_CORRUPT": "the file is damaged: restore a backup, or move it away and start anew",
     "SQLITE_FULL": "the disk is full: make room",
     "SQLITE_IOERR": "the disk answers with errors: check it, and the system's log",

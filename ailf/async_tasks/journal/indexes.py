@@ -4,16 +4,18 @@ They are no part of the schema: which keys are worth one depends on the applicat
 an expression (https://sqlite.org/expridx.html) that has the tasks with this key alone, so that it costs
 nothing for the others; SQLite keeps it up, whoever writes.
 
-What is indexed is the value as it is spelled in the text, which json_extract gives for two paths (here
-twice the same). For one path it gives an SQL value, and how SQLite makes that of a float or of a NUL has
-changed from release to release: an index of such values is damaged by the next one.
+What is indexed must be the same for every release of SQLite, or the next one finds the index damaged. So it
+is the value as it is spelled in the text, which json_extract gives for two paths (here twice the same): for
+one path it gives an SQL value, and what a float or a NUL becomes has changed from release to release. And
+only where the key is spelled in the text as ailf spells it: since 3.45 SQLite finds a key by other spellings
+too, and by what comes before a NUL in it.
 """
 
 import re
 import sqlite3
 from collections.abc import Collection, Iterable
 
-from ailf.async_tasks.journal.rows import metadata_path, spelled_key
+from ailf.async_tasks.journal.rows import key_in, metadata_path, spelled_key
 
 PREFIX = "tasks_by_metadata_"
 """How the name of such an index begins; the key follows."""
@@ -21,13 +23,14 @@ PREFIX = "tasks_by_metadata_"
 ALL = f"SELECT sql FROM sqlite_master WHERE type = 'index' AND sql LIKE '%{PREFIX}%'"  # noqa: S608 - no value in it
 
 _DEFINITION = re.compile(
-    r""" ON tasks \(json_extract\(metadata, ('(?:[^']|'')*'), \1\)\) WHERE json_type\(metadata, \1\) IS NOT NULL\Z"""
+    r""" ON tasks \(json_extract\(metadata, ('\$\.((?:[^']|'')*)'), \1\)\) """
+    r"""WHERE instr\(metadata, '\2'\) > 0 AND json_type\(metadata, \1\) IS NOT NULL\Z"""
 )
 
 
-def quoted(path: str) -> str:
-    """A JSON path as SQL text: SQLite takes an index for an expression only where the two are spelled alike."""
-    return "'" + path.replace("'", "''") + "'"
+def quoted(text: str) -> str:
+    """A JSON path, or a key, as SQL text: SQLite takes an index for an expression only if both are spelled alike."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def paths_of(definitions: Iterable[tuple[str]]) -> frozenset[str]:
@@ -50,10 +53,10 @@ def make(connection: sqlite3.Connection, keys: Collection[str]) -> frozenset[str
     missing = {metadata_path(key): key for key in sorted(keys)}
     for path in missing.keys() - there:
         names = {name.lower() for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-        name, path_sql = _name_for(missing[path], names), quoted(path)
+        name, path_sql, key_sql = _name_for(missing[path], names), quoted(path), quoted(key_in(path))
         connection.execute(
             f'CREATE INDEX "{name}" ON tasks (json_extract(metadata, {path_sql}, {path_sql})) '
-            f"WHERE json_type(metadata, {path_sql}) IS NOT NULL"
+            f"WHERE instr(metadata, {key_sql}) > 0 AND json_type(metadata, {path_sql}) IS NOT NULL"
         )
     return there.union(missing)
 

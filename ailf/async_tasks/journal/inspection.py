@@ -107,12 +107,18 @@ def assert_is_journal(path: Path) -> None:
             ) from error
         raise
     if application_id != APPLICATION_ID:
-        with translated(path, "opened"):
-            tables = ask(path, _count_tables, is_ours=False)
         raise NotAJournalError(
-            f"{path} is a SQLite database of another program ({tables} tables, application_id {application_id}): "
+            f"{path} is a SQLite database of another program ({_tables(path)}application_id {application_id}): "
             "it was left as it was; name another path for the journal."
         )
+
+
+def _tables(path: Path) -> str:
+    """How many tables another program's database has, if its schema is one that may be read."""
+    try:
+        return f"{ask(path, _count_tables, is_ours=False)} tables, "
+    except (sqlite3.Error, OSError):
+        return ""
 
 
 def assert_is_sound(path: Path) -> None:

@@ -117,8 +117,8 @@ def migration_lock(path: Path) -> Iterator[None]:
             lock.acquire(timeout=MIGRATION_PATIENCE_SECONDS)
         except Timeout:
             raise JournalError(
-                f"The journal {path} cannot be opened: another process has been migrating it for over "
-                f"{MIGRATION_PATIENCE_SECONDS:g} seconds; find what holds {folder / MIGRATION_LOCK}."
+                f"The journal {path} cannot be opened: another process has been migrating it, or indexing it, for "
+                f"over {MIGRATION_PATIENCE_SECONDS:g} seconds; find what holds {folder / MIGRATION_LOCK}."
             ) from None
     try:
         yield
@@ -152,6 +152,20 @@ def revision_of(path: Path, *, refuse_damage: bool = False) -> str | None:
             f"{HEAD}): it was left as it was; install the newer release, or name another path."
         )
     return revision
+
+
+def assert_current(path: Path) -> None:
+    """Refuse a journal that is at another revision than this release's.
+
+    Raises:
+        JournalVersionError: it is.
+        JournalError: it cannot be read.
+    """
+    if (revision := revision_of(path)) != HEAD:
+        raise JournalVersionError(
+            f"The journal {path} is at revision {revision}, this release reads {HEAD}: "
+            "run `ailf journal upgrade`, or `alembic upgrade head` on it."
+        )
 
 
 def _revision(connection: sqlite3.Connection) -> str | None:

@@ -27,15 +27,16 @@ from sqlalchemy import (
     literal_column,
     select,
     table,
+    union_all,
 )
 
 from ailf.async_tasks.journal import indexes
 from ailf.async_tasks.journal.engine import Access, async_engine, connect, translated
-from ailf.async_tasks.journal.rows import encode_value, metadata_path, storable, time_text
+from ailf.async_tasks.journal.rows import encode_value, key_in, metadata_path, storable, time_text
 from ailf.async_tasks.journal.schema import owners, task_events, tasks
 from ailf.async_tasks.journal.sql import Statement, positional
 from ailf.async_tasks.model import TaskFilter
-from ailf.async_tasks.states import ENDED, UNFINISHED
+from ailf.async_tasks.states import ENDED, TaskStatus
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -89,22 +90,26 @@ def _metadata_condition(index: int, key: KeyShape) -> ColumnElement[bool]:
     """One key of the metadata having one value."""
     metadata = tasks.c.metadata
     path: ColumnElement[str] = bindparam(f"path_{index}")
+    spelled: ColumnElement[str] = bindparam(f"key_{index}")
     value: ColumnElement[Any] = bindparam(f"value_{index}")
     if key.path is not None:
-        path = _literal(f"path {index}")
+        path, spelled = _literal(f"path {index}"), _literal(f"key {index}")
+    # Since 3.45 SQLite takes a key for another one that goes on with a NUL: it has to stand in the text as well.
+    is_there = and_(func.instr(metadata, spelled) > literal_column("0"), func.json_type(metadata, path).is_not(None))
     if key.kind == "number":
         number = and_(
             func.json_extract(metadata, path) == value,
             func.json_type(metadata, path).in_([_literal("integer"), _literal("real")]),
         )
         if key.path is None:
-            return number
-        spellings = select(func.json_each(bindparam(f"spellings_{index}")).table_valued("value").c.value)
-        is_there = func.json_type(metadata, path).is_not(None)
-        return and_(func.json_extract(metadata, path, path).in_(spellings), is_there, number)
+            return and_(is_there, number)
+        ours = select(func.json_each(bindparam(f"spellings_{index}")).table_valued("value").c.value)
+        # What json_set in a shell writes is spelled otherwise now and then.
+        theirs = select(func.json_array(value, value))
+        return and_(func.json_extract(metadata, path, path).in_(union_all(ours, theirs)), is_there, number)
     # Asked for two paths, json_extract gives an array of the values as they are spelled in the text:
     # a text whole, where extracting it alone ends at a NUL. A key that is not there gives nulls too.
-    return and_(func.json_extract(metadata, path, path) == value, func.json_type(metadata, path).is_not(None))
+    return and_(func.json_extract(metadata, path, path) == value, is_there)
 
 
 def conditions_of(shape: Shape) -> list[ColumnElement[bool]]:
@@ -136,11 +141,11 @@ def compiled(select_: Select[Any], shape: Shape) -> Statement:
     statement = positional(select_)
     paths = [key.path for key in shape.metadata]
 
-    def path_sql(found: re.Match[str]) -> str:
-        path = paths[int(found[1])]
-        return found[0] if path is None else indexes.quoted(path)
+    def literal(found: re.Match[str]) -> str:
+        path = paths[int(found[2])] or ""
+        return indexes.quoted(path if found[1] == "path" else key_in(path))
 
-    return statement._replace(sql=re.sub(r"'path (\d+)'", path_sql, statement.sql))
+    return statement._replace(sql=re.sub(r"'(path|key) (\d+)'", literal, statement.sql))
 
 
 @cache
@@ -226,14 +231,14 @@ def shape_of(
         values["created_after"] = time_text(task_filter.created_after)
     if task_filter.created_before is not None:
         values["created_before"] = time_text(task_filter.created_before)
-    if statuses is not None and UNFINISHED.issuperset(statuses):
-        # Few tasks are unfinished at a time: their own index is the better one.
+    if statuses == (TaskStatus.RUNNING,):
+        # Few tasks run at a time: their own index is the better one.
         indexed = frozenset()
     keys = []
     for index, (key, wanted) in enumerate(task_filter.metadata.items()):
         kind, value = _metadata_value(wanted)
         path = metadata_path(key)
-        values |= {f"path_{index}": path, f"value_{index}": value}
+        values |= {f"path_{index}": path, f"key_{index}": key_in(path), f"value_{index}": value}
         if path in indexed and kind == "number":
             values[f"spellings_{index}"] = _spellings(value)
         keys.append(KeyShape(kind, path if path in indexed else None))

@@ -198,6 +198,11 @@ def metadata_path(key: str) -> str:
     return f'$."{spelled_key(key)}"'
 
 
+def key_in(path: str) -> str:
+    """The key of such a path as it stands in the JSON text, quotes included."""
+    return path.removeprefix("$.")
+
+
 _STATUSES: Mapping[str, TaskStatus] = {status.value: status for status in TaskStatus}
 _REASONS: Mapping[str | None, Reason | None] = {None: None} | {reason.value: reason for reason in Reason}
 _FORMATS: Mapping[str | None, ResultFormat | None] = {None: None} | {known.value: known for known in ResultFormat}

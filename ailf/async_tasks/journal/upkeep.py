@@ -22,7 +22,7 @@ from ailf.async_tasks.journal.inspection import assert_is_journal, companions
 from ailf.async_tasks.journal.requests import request_cancel
 from ailf.async_tasks.journal.rows import time_text
 from ailf.async_tasks.states import TaskStatus
-from ailf.errors import InvalidArgumentError, JournalError, JournalVersionError
+from ailf.errors import InvalidArgumentError, JournalError
 
 MOST_FINDINGS = 100
 """How many findings of a check are told."""
@@ -99,11 +99,7 @@ def require_current(path: Path) -> None:
         JournalVersionError: it is.
     """
     require(path)
-    if (revision := migrate.revision_of(path)) != migrate.HEAD:
-        raise JournalVersionError(
-            f"The journal {path} is at revision {revision}, this release works with {migrate.HEAD}: "
-            "run `ailf journal upgrade`."
-        )
+    migrate.assert_current(path)
 
 
 @contextmanager

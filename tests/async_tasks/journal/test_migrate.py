@@ -1,15 +1,18 @@
 """Bringing a journal to the newest revision: create, upgrade, back up, refuse; and leave alone what is refused."""
 
+import asyncio
 import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from ailf.async_tasks import TaskManager
 from ailf.async_tasks.journal import migrate
 from ailf.async_tasks.journal.engine import Access, connect, create_file
 from ailf.async_tasks.journal.migrate import MigrateMode, ensure_current
@@ -23,6 +26,7 @@ from tests.async_tasks.journal.support import (
     schema_of,
     snapshot,
 )
+from tests.conftest import until
 
 CURRENT = migrate.HEAD
 _FOLDER = migrate.migrations_folder()
@@ -179,6 +183,22 @@ def test_check_refuses_an_older_journal(journal: Path, later_release: Callable[[
     with pytest.raises(JournalVersionError, match=r"is at revision 0002, this release needs 0003: run `alembic"):
         ensure_current(journal, MigrateMode.CHECK)
     assert snapshot(journal.parent) == before
+
+
+async def test_no_index_is_made_in_a_journal_that_was_migrated_meanwhile(journal: Path) -> None:
+    """A start that waits for the lock can be seen as alive, and looks again when it has it."""
+    ensure_current(journal)
+    manager = TaskManager(journal, indexed_metadata=["user"])
+    with closing(sqlite3.connect(journal)) as other:
+        with migrate.migration_lock(journal):
+            start = asyncio.create_task(manager.start())
+            await until(lambda: other.execute("SELECT 1 FROM owners WHERE stopped_at IS NULL").fetchall())
+            other.execute("UPDATE alembic_version SET version_num = '0001'")
+            other.commit()
+        with pytest.raises(JournalVersionError, match="at revision 0001"):
+            await start
+        assert other.execute("SELECT count(*) FROM owners WHERE stopped_at IS NULL").fetchall() == [(0,)]
+        assert other.execute("SELECT name FROM sqlite_master WHERE name LIKE 'tasks_by_meta%'").fetchall() == []
 
 
 @pytest.mark.parametrize(

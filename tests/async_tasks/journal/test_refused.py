@@ -47,6 +47,14 @@ def foreign_with_log(path: Path) -> None:
     connection.close()
 
 
+def foreign_with_json(path: Path) -> None:
+    """Another program's database, with a schema that some releases of SQLite read only if it is trusted."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE albums (title TEXT CHECK (json_valid(title)))")
+    connection.execute("CREATE INDEX by_artist ON albums (json_extract(title, '$.artist'))")
+    connection.close()
+
+
 def text(path: Path) -> None:
     """A text file."""
     path.write_text("Dear diary,\n" * 100)
@@ -73,6 +81,7 @@ def folder_is_missing(path: Path) -> None:
         (newer, JournalVersionError, r"at revision 9999, which a newer release .* install the newer release"),
         (foreign, NotAJournalError, r"database of another program \(1 tables.*name another path"),
         (foreign_with_log, NotAJournalError, r"database of another program \(1 tables.*name another path"),
+        (foreign_with_json, NotAJournalError, r"database of another program \(.*application_id 0\).*name another path"),
         (text, NotAJournalError, r"is no SQLite database: .*name another path"),
         (blank, NotAJournalError, r"is no SQLite database: .*name another path"),
         (folder, NotAJournalError, r"this is a folder; name a file in it"),
