@@ -59,6 +59,7 @@ class PrivateServer:
                     if link.recv(64).startswith((b"+PONG", b"-NOAUTH")):
                         return self
             except OSError:
+                # Nobody listens yet, and a server has no way to say that it does.
                 time.sleep(0.01)
         raise RuntimeError(f"{self._command[0]} did not start: {(Path(self._folder) / 'log').read_text()}")
 

@@ -31,7 +31,7 @@ class CurrentTask:
         Raises:
             InvalidTypeError: ``progress`` is no number, or ``message`` no text.
             InvalidArgumentError: ``progress`` is outside of 0 to 100, or NaN.
-            ManagerError: called in a forked child of the task's process.
+            ManagerError: called in a child that was forked while the manager was at work.
         """
         return self._report(self.id, progress, message)
 

@@ -64,8 +64,9 @@ class TaskManager(History):
                 power: every commit is synced to the disk).
             migrate: "auto" brings the journal of an older release up to date, after a backup; "check"
                 refuses it.
-            indexed_metadata: keys of the metadata by which tasks are looked for often: the journal gets an
-                index of each, with which ``list_tasks(metadata=...)`` takes no longer in a large history.
+            indexed_metadata: keys of the metadata by which tasks are looked for often, with short values of
+                which each has few tasks: the journal gets an index of each, whatever ``migrate`` is, with which
+                ``list_tasks(metadata=...)`` takes no longer in a large history.
 
         Raises:
             InvalidTypeError: an argument is of a wrong type.

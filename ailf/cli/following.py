@@ -17,7 +17,8 @@ import click
 
 from ailf.async_tasks.journal import reports, upkeep
 from ailf.async_tasks.journal.pulse import Pulse
-from ailf.async_tasks.journal.queries import Reader, events_after_query
+from ailf.async_tasks.journal.queries import events_after_query
+from ailf.async_tasks.journal.readers import Reader
 from ailf.async_tasks.journal.rows import task_event
 from ailf.async_tasks.model import TaskInfo
 from ailf.async_tasks.states import TaskStatus
@@ -92,8 +93,7 @@ def watch(*, journal: Path, once: bool, as_json: bool) -> int:
             sys.stdout.flush()
             if once:
                 return 0
-            while not pulse.has_changed():
-                time.sleep(LOOK_SECONDS)
+            _wait_for_news(pulse)
             # Whatever comes together is shown together, and a long history is read less often.
             time.sleep(max(LOOK_SECONDS, REST_FACTOR * cost))
 
@@ -132,6 +132,7 @@ def _watch_live(reader: Reader, pulse: Pulse, journal: Path, *, once: bool) -> N
         drawn = read_at = due = time.monotonic()
         has_news = False
         while True:
+            # The screen's clock goes on as well, with no news at all.
             time.sleep(LOOK_SECONDS)
             moment = time.monotonic()
             has_news |= pulse.has_changed() or moment - read_at > STALE_SECONDS
@@ -179,8 +180,13 @@ def tail(*, part: str | None, lines: int, no_follow: bool, journal: Path, as_jso
             # The state was read before the events: of a task that had ended then, these were the last.
             if no_follow or (task_id is not None and (info is None or info.status.is_ended)):
                 return 0
-            while not pulse.has_changed():
-                time.sleep(LOOK_SECONDS)
+            _wait_for_news(pulse)
+
+
+def _wait_for_news(pulse: Pulse) -> None:
+    """Wait until somebody has written: SQLite calls nobody, so that it has to be asked."""
+    while not pulse.has_changed():
+        time.sleep(LOOK_SECONDS)
 
 
 def _name_of(reader: Reader, names: dict[str, str], task_id: str) -> str:
@@ -257,4 +263,5 @@ def _ended(reader: Reader, info: TaskInfo, journal: Path, timeout: float | None)
                     if lives.get(found.owner_id) is upkeep.Life.DEAD:
                         click.echo("ailf: The task's process has died; run `ailf journal recover`.", err=True)
                         return None
+                # No longer than the caller's patience, and no longer than a look at the journal.
                 time.sleep(LOOK_SECONDS if until is None else max(0.0, min(LOOK_SECONDS, until - moment)))

@@ -15,7 +15,8 @@ from ailf.async_tasks.arguments import task_filter
 from ailf.async_tasks.journal import open_reader, reports
 from ailf.async_tasks.journal.engine import leaving_nothing
 from ailf.async_tasks.journal.paths import ENVIRONMENT_VARIABLE, journal_path
-from ailf.async_tasks.journal.queries import Reader, task_query
+from ailf.async_tasks.journal.queries import task_query
+from ailf.async_tasks.journal.readers import Reader
 from ailf.async_tasks.journal.rows import task_info
 from ailf.async_tasks.model import TaskFilter, TaskInfo
 from ailf.async_tasks.states import TaskStatus

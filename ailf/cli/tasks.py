@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from ailf.async_tasks.journal import reports, upkeep
-from ailf.async_tasks.journal.queries import Reader, events_query
+from ailf.async_tasks.journal.queries import events_query
+from ailf.async_tasks.journal.readers import Reader
 from ailf.async_tasks.journal.rows import task_event, task_info
 from ailf.async_tasks.model import TaskInfo
 from ailf.async_tasks.states import ENDED, TaskStatus

@@ -20,7 +20,8 @@ from rich.console import Console, RenderableType
 
 from ailf.async_tasks import TaskInfo, TaskStatus
 from ailf.async_tasks.journal import open_reader, reports
-from ailf.async_tasks.journal.queries import Reader, events_query
+from ailf.async_tasks.journal.queries import events_query
+from ailf.async_tasks.journal.readers import Reader
 from ailf.async_tasks.journal.rows import task_event, task_info
 from ailf.async_tasks.model import TaskFilter
 from ailf.cli import gantt, screens
@@ -63,6 +64,7 @@ def watch(journal: Path) -> None:
             now = replace(now, latest=[placeless(info) for info in now.latest])
             save("watch", "ailf tasks watch", screens.live_screen(now, datetime.now(UTC), SECONDS, journal.name))
             return
+        # The demo is a process of its own; only its journal says how far it is.
         time.sleep(0.02)
 
 

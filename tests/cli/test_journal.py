@@ -82,6 +82,23 @@ def test_check_finds_damage(full: Path, ailf: Ailf) -> None:
     assert "restore a backup" in doctor[0]["advice"]
 
 
+def test_an_index_that_disagrees_is_made_anew(full: Path, ailf: Ailf) -> None:
+    """No backup is asked for: the advice is to say REINDEX, which mends it."""
+    with closing(sqlite3.connect(full, isolation_level=None)) as connection:
+        connection.execute("CREATE INDEX partial ON tasks (name) WHERE status = 'running'")
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute(
+            "UPDATE sqlite_master SET sql = 'CREATE INDEX partial ON tasks (name)' WHERE name = 'partial'"
+        )
+    found = ailf("journal", "check", "--full")
+    assert found.exit_code == 3
+    assert "missing from index partial" in found.stdout
+    assert "say REINDEX" in found.stderr
+    with closing(sqlite3.connect(full, isolation_level=None)) as connection:
+        connection.execute("REINDEX")
+    assert ailf("journal", "check", "--full").stdout == "The journal is whole.\n"
+
+
 def test_a_backup_is_consistent_while_somebody_writes(full: Path, ailf: Ailf, tmp_path: Path) -> None:
     """Every transaction is in the copy whole or not at all, and the copy is private."""
     stop = threading.Event()

@@ -99,6 +99,7 @@ class Chaos:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._random.choice(actions)()
+            # Here and below the random length is the disturbance itself: nothing is waited for.
             time.sleep(self._random.uniform(0.01, 0.2))
         for worker in self._workers:
             worker.finish()

@@ -143,6 +143,7 @@ def take_many(folder: Path, results: Path) -> None:
             claim = spool.claim("a")
             if claim is None:
                 spool.recover()
+                # What is left is another taker's, in another process; it may die and leave it to this one.
                 time.sleep(0.01)
                 continue
             if claim.payload == b"stop":

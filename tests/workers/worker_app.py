@@ -63,7 +63,7 @@ def crash_once(folder: str) -> str:
 
 
 def wait_for(path: Path) -> None:
-    """Wait for a file."""
+    """Wait for a file, by which the test, another process, says when to go on."""
     deadline = time.monotonic() + 60
     while not path.exists():
         if time.monotonic() > deadline:

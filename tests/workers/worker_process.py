@@ -46,7 +46,7 @@ class Worker:
             )
 
     def wait_ready(self) -> Self:
-        """Wait until it takes tasks."""
+        """Wait until it takes tasks, which its log alone says."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while "ready." not in self.log.read_text():
             assert self.process.poll() is None, self.log.read_text()

@@ -28,7 +28,7 @@ from ailf.async_tasks.journal.engine import (
 from ailf.async_tasks.journal.inspection import assert_is_journal
 from ailf.async_tasks.journal.migrate import MigrateMode, assert_current, ensure_current, migration_lock
 from ailf.async_tasks.journal.pulse import Pulse
-from ailf.async_tasks.journal.queries import AsyncReader, Reader
+from ailf.async_tasks.journal.readers import AsyncReader, Reader
 from ailf.async_tasks.journal.requests import request_cancel, requests_query
 from ailf.async_tasks.journal.retention import Retention
 from ailf.async_tasks.journal.rows import metadata_path

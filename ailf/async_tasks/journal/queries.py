@@ -1,20 +1,15 @@
-"""Every read of the journal: one builder of SELECTs, run by a blocking and by an awaitable reader.
+"""Every read of the journal: one builder of SELECTs, for a blocking and for an awaitable reader.
 
 The builder makes each SELECT with SQLAlchemy, once for each combination of conditions; what runs is
 the compiled text with the values bound to it.
 """
 
-import asyncio
 import json
 import re
-import sqlite3
-from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -31,15 +26,11 @@ from sqlalchemy import (
 )
 
 from ailf.async_tasks.journal import indexes
-from ailf.async_tasks.journal.engine import Access, async_engine, connect, translated
 from ailf.async_tasks.journal.rows import encode_value, key_in, metadata_path, storable, time_text
 from ailf.async_tasks.journal.schema import owners, task_events, tasks
 from ailf.async_tasks.journal.sql import Statement, positional
 from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import ENDED, TaskStatus
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
 Row = tuple[Any, ...]
 
@@ -334,100 +325,3 @@ def view_query(view: str, columns: Sequence[str], limit: int) -> Query:
 def runs_query() -> Query:
     """The managers that have tasks: when started (local time), pid, tasks, and how many ended in each state."""
     return Query(_RUNS.sql, ("%Y-%m-%d %H:%M:%S", "localtime"))
-
-
-class Reader:
-    """Reads in the caller's thread, whichever it is, on read-only connections."""
-
-    def __init__(self, path: Path, indexed: frozenset[str] | None = None) -> None:
-        """Open nothing yet.
-
-        Args:
-            path: the journal.
-            indexed: the JSON paths of the keys of the metadata that have an index, where that is known.
-        """
-        self._path = path
-        self._indexed = indexed
-        # As many as threads have read at a time; a connection is for one thread at a time.
-        self._idle: deque[sqlite3.Connection] = deque()
-        self._is_closed = False
-
-    def rows(self, query: Query) -> list[Row]:
-        """All rows of a query.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
-        with translated(self._path, "read"):
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = connect(self._path, Access.READ)
-            try:
-                return connection.execute(*query).fetchall()
-            finally:
-                self._idle.append(connection)
-                if self._is_closed:
-                    self.close()
-
-    def indexed_paths(self) -> frozenset[str]:
-        """The JSON paths of the keys of the metadata that have an index, as of the first time that this is asked.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
-        if self._indexed is None:
-            self._indexed = indexes.paths_of(self.rows(Query(indexes.ALL, ())))
-        return self._indexed
-
-    def __enter__(self) -> Self:
-        """Use it for a while."""
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """Close it."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._is_closed = True
-        # Another thread may close as well, as the last to have read.
-        with suppress(IndexError):
-            while True:
-                self._idle.pop().close()
-
-
-class AsyncReader:
-    """Reads without blocking the event loop."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._engine: AsyncEngine | None = None
-        self._reads: set[asyncio.Task[list[Row]]] = set()
-
-    async def rows(self, query: Query) -> list[Row]:
-        """All rows of a query.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
-        # A read of its own task, so that a caller who is cancelled leaves no open connection behind.
-        read = asyncio.create_task(self._rows(query))
-        self._reads.add(read)
-        read.add_done_callback(self._reads.discard)
-        return await asyncio.shield(read)
-
-    async def _rows(self, query: Query) -> list[Row]:
-        with translated(self._path, "read"):
-            # Made when it is needed, which in many a program it never is.
-            self._engine = self._engine or async_engine(self._path)
-            async with self._engine.connect() as connection:
-                result = await connection.exec_driver_sql(*query)
-                return [tuple(row) for row in result]
-
-    async def close(self) -> None:
-        """Close the connections, once the reads have come to their ends."""
-        if self._reads:
-            await asyncio.wait(self._reads)
-        if self._engine is not None:
-            await self._engine.dispose()

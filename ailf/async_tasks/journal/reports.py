@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select
 
-from ailf.async_tasks.journal.queries import ROWID, Query, Reader, Row, Shape, bound, compiled, conditions_of, shape_of
+from ailf.async_tasks.journal.queries import ROWID, Query, Row, Shape, bound, compiled, conditions_of, shape_of
+from ailf.async_tasks.journal.readers import Reader
 from ailf.async_tasks.journal.rows import storable, task_info, time_of, time_text
 from ailf.async_tasks.journal.schema import owners, stats_sql, tasks
 from ailf.async_tasks.journal.sql import Statement, positional

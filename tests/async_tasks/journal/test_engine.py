@@ -24,7 +24,8 @@ from ailf.async_tasks.journal.engine import (
 )
 from ailf.async_tasks.journal.inspection import companions
 from ailf.async_tasks.journal.migrate import ensure_current
-from ailf.async_tasks.journal.queries import Query, Reader
+from ailf.async_tasks.journal.queries import Query
+from ailf.async_tasks.journal.readers import Reader
 from ailf.errors import JournalError
 
 COMMON = {"busy_timeout": 30_000, "cell_size_check": 1, "mmap_size": 0}

@@ -12,7 +12,8 @@ import pytest
 
 from ailf.async_tasks.journal import indexes, owners, queries, reports, retention, statements
 from ailf.async_tasks.journal.engine import Access, connect
-from ailf.async_tasks.journal.queries import AsyncReader, Query, Reader
+from ailf.async_tasks.journal.queries import Query
+from ailf.async_tasks.journal.readers import AsyncReader, Reader
 from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import ENDED, UNFINISHED, TaskStatus
 from ailf.errors import JournalError
