@@ -113,8 +113,9 @@ class Terminal:
 
     def end(self) -> int:
         """Read to the end: the exit code."""
-        while self._read(PATIENCE_SECONDS):
-            pass
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self._read(max(0.0, deadline - time.monotonic())):
+            assert time.monotonic() < deadline, self.output[-3000:]
         code = self.process.wait(PATIENCE_SECONDS)
         os.close(self._main)
         return code
@@ -132,6 +133,8 @@ def _take_terminal() -> None:
     import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # A suite that runs in the background ignores Ctrl-C, and what it starts would as well.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture
