@@ -148,7 +148,7 @@ class PlainReader:
         path = f"'$.\"{key}\"'"
         return self._connection.execute(
             f"SELECT * FROM tasks WHERE json_extract(metadata, {path}, {path}) = ? "  # noqa: S608 - a key of ours
-            f"AND json_type(metadata, {path}) IS NOT NULL",
+            f"AND instr(metadata, '\"{key}\"') > 0 AND json_type(metadata, {path}) IS NOT NULL",
             (f'["{value}","{value}"]',),
         ).fetchall()
 
