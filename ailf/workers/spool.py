@@ -19,8 +19,13 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
+from ailf.errors import InvalidArgumentError
+
 LISTED = 64
 """How many messages a look into the folder is good for: a look costs more, the more messages wait."""
+
+MAX_QUOTED_CHARACTERS = 150
+"""How long a queue's name may be as part of a file's, whose whole may have 255 bytes."""
 
 _SUFFIX = ".msg"
 
@@ -137,7 +142,13 @@ class Spool:
 
     def _place(self, queue: str) -> Path:
         # Quoted, so that no name leads out of the folder; the suffix keeps "." and ".." from meaning something.
-        return self._queues / f"{quote(queue, safe='')}.queue"
+        quoted = quote(queue, safe="")
+        if len(quoted) > MAX_QUOTED_CHARACTERS:
+            raise InvalidArgumentError(
+                f"The queue name {queue!r} has {len(quoted)} characters as part of a file's name, where "
+                f"{MAX_QUOTED_CHARACTERS} are allowed; give a shorter one."
+            )
+        return self._queues / f"{quoted}.queue"
 
     def _waiting(self, queue: str) -> list[str]:
         # A queue without a folder has no messages: glob says so itself.

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ailf.errors import InvalidArgumentError
 from ailf.workers.spool import Spool
 
 
@@ -53,7 +54,17 @@ def test_purge_and_drop_take_what_waits(spool: Spool) -> None:
     assert payloads(spool, "b") == [b"4"]
 
 
-@given(st.text(min_size=1, max_size=30))
+def test_a_name_that_no_file_can_have_is_refused(spool: Spool) -> None:
+    """The error says how long it may be, and nothing is taken; the longest allowed one works."""
+    for queue in ("\U00010000" * 13, "q" * 151):
+        for call in (lambda name: spool.put(name, b"x"), spool.claim, spool.size, spool.purge, spool.drop):
+            with pytest.raises(InvalidArgumentError, match="150 are allowed"):
+                call(queue)
+    spool.put("q" * 150, b"x")
+    assert payloads(spool, "q" * 150) == [b"x"]
+
+
+@given(st.text(min_size=1, max_size=12))
 def test_no_queue_leads_out_of_the_folder(tmp_path_factory: pytest.TempPathFactory, queue: str) -> None:
     """Whatever a queue is called, its messages stay below the folder, and it does not mix with another."""
     folder = tmp_path_factory.mktemp("spool")

@@ -124,10 +124,10 @@ COLUMNS = tuple(column.name for column in tasks.columns)
 """The names of the columns of ``tasks``, in their order."""
 
 _LIKE_ID = (
-    "SELECT id FROM tasks WHERE id = ?1 "
-    "UNION SELECT * FROM (SELECT id FROM tasks WHERE id >= ?1 AND id < ?1 || char(1114111) LIMIT ?2)"
+    "SELECT id FROM tasks WHERE id = ? "
+    "UNION SELECT * FROM (SELECT id FROM tasks WHERE id >= ? AND id < ? || char(1114111) LIMIT ?)"
 )
-_ID_ENDS = "SELECT id FROM tasks WHERE substr(id, -length(?1)) = ?1 LIMIT ?2"
+_ID_ENDS = "SELECT id FROM tasks WHERE substr(id, -length(?)) = ? LIMIT ?"
 
 
 def ids_like(reader: Reader, part: str) -> list[str]:
@@ -143,22 +143,22 @@ def ids_like(reader: Reader, part: str) -> list[str]:
     wanted = storable(part)
     if not wanted:
         return []
-    found = [task_id for (task_id,) in reader.rows(Query(_LIKE_ID, (wanted, CANDIDATES)))]
+    found = [task_id for (task_id,) in reader.rows(Query(_LIKE_ID, (wanted, wanted, wanted, CANDIDATES)))]
     if wanted in found:
         return [wanted]
-    return found[:CANDIDATES] or [task_id for (task_id,) in reader.rows(Query(_ID_ENDS, (wanted, CANDIDATES)))]
+    return found[:CANDIDATES] or [task_id for (task_id,) in reader.rows(Query(_ID_ENDS, (wanted, wanted, CANDIDATES)))]
 
 
 _COMPLETIONS = (
-    "SELECT id, name, status FROM tasks WHERE id >= ?1 AND id < ?1 || char(1114111) ORDER BY rowid DESC LIMIT ?2"
+    "SELECT id, name, status FROM tasks WHERE id >= ? AND id < ? || char(1114111) ORDER BY rowid DESC LIMIT ?"
 )
-_NEWEST = "SELECT id, name, status FROM tasks ORDER BY rowid DESC LIMIT ?1"
+_NEWEST = "SELECT id, name, status FROM tasks ORDER BY rowid DESC LIMIT ?"
 
 
 def completions(reader: Reader, beginning: str, most: int) -> list[tuple[str, str, str]]:
     """The newest tasks whose ids begin with a text: id, name and status of each."""
     wanted = storable(beginning)
-    query = Query(_COMPLETIONS, (wanted, most)) if wanted else Query(_NEWEST, (most,))
+    query = Query(_COMPLETIONS, (wanted, wanted, most)) if wanted else Query(_NEWEST, (most,))
     return [(task_id, name, status) for task_id, name, status in reader.rows(query)]
 
 
@@ -188,8 +188,9 @@ def stats(reader: Reader, since: datetime | None = None) -> list[NameStats]:
         reader: reads the journal.
         since: only of the tasks submitted then or later; None is all.
     """
-    sql = stats_sql(lambda text, _: text, lambda moment: moment, since="?1")
-    rows = reader.rows(Query(sql, ("" if since is None else time_text(since),)))
+    sql = stats_sql(lambda text, _: text, lambda moment: moment, since="?")
+    begin = "" if since is None else time_text(since)
+    rows = reader.rows(Query(sql, (begin,) * sql.count("?")))
     return [NameStats(*(*row[:9], time_of(row[9]), row[10])) for row in rows]
 
 
