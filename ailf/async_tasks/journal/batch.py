@@ -5,7 +5,15 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from ailf.async_tasks.journal.rows import microseconds_text, storable
-from ailf.async_tasks.journal.statements import END_TASK, INSERT_EVENT, INSERT_TASK, PROGRESS_TASK, START_TASK, Row
+from ailf.async_tasks.journal.statements import (
+    COMPLETE_TASK,
+    END_TASK,
+    INSERT_EVENT,
+    INSERT_TASK,
+    PROGRESS_TASK,
+    START_TASK,
+    Row,
+)
 from ailf.async_tasks.model import Change, Ended, Progressed, Submitted
 from ailf.async_tasks.states import EVENT_OF_STATUS, EventKind, Reason, ResultFormat, TaskStatus
 from ailf.errors import TaskConflictError
@@ -15,7 +23,9 @@ _WORD: Mapping[StrEnum, str] = {
     member: str(member.value) for enum in (TaskStatus, EventKind, Reason, ResultFormat) for member in enum
 }
 _PENDING, _RUNNING = _WORD[TaskStatus.PENDING], _WORD[TaskStatus.RUNNING]
-_SUBMITTED, _STARTED, _PROGRESS = (_WORD[kind] for kind in (EventKind.SUBMITTED, EventKind.STARTED, EventKind.PROGRESS))
+_SUBMITTED, _STARTED, _PROGRESS, _COMPLETED = (
+    _WORD[kind] for kind in (EventKind.SUBMITTED, EventKind.STARTED, EventKind.PROGRESS, EventKind.COMPLETED)
+)
 
 
 class Batch:
@@ -31,6 +41,7 @@ class Batch:
         self._starts: list[Row] = []
         # Only the last progress of a task is worth an UPDATE; each one is an event.
         self._progress: dict[str, tuple[float, str | None]] = {}
+        self._completions: list[Row] = []
         self._ends: list[Row] = []
         self._events: list[Row] = []
         self._has_timeouts = False
@@ -46,7 +57,7 @@ class Batch:
             self._end(change)
         else:
             at = microseconds_text(change.at)
-            self._starts.append((_RUNNING, at, change.task_id, self._owner_id, _PENDING))
+            self._starts.append((at, change.task_id, self._owner_id))
             self._events.append((change.task_id, at, _STARTED, None, None))
 
     def _insert(self, change: Submitted) -> None:
@@ -71,14 +82,18 @@ class Batch:
 
     def _end(self, change: Ended) -> None:
         task_id, at, outcome = change.task_id, microseconds_text(change.at), change.outcome
+        if outcome.status is TaskStatus.COMPLETED:
+            result_format = None if change.result_format is None else _WORD[change.result_format]
+            self._completions.append((at, change.result, result_format, task_id, self._owner_id))
+            self._events.append((task_id, at, _COMPLETED, None, None))
+            return
         reason = None if outcome.reason is None else _WORD[outcome.reason]
-        result_format = None if change.result_format is None else _WORD[change.result_format]
         error = outcome.error and storable(outcome.error)
         error_type = outcome.error_type and storable(outcome.error_type)
         traceback = outcome.traceback and storable(outcome.traceback)
         self._ends.append(
             (
-                *(_WORD[outcome.status], reason, at, change.result, result_format, error, error_type, traceback),
+                *(_WORD[outcome.status], reason, at, error, error_type, traceback),
                 *(task_id, self._owner_id, _WORD[change.expected]),
             )
         )
@@ -86,10 +101,7 @@ class Batch:
 
     def _progress_rows(self) -> list[Row]:
         owner = self._owner_id
-        return [
-            (progress, message, task_id, owner, _PENDING, _RUNNING)
-            for task_id, (progress, message) in self._progress.items()
-        ]
+        return [(progress, message, task_id, owner) for task_id, (progress, message) in self._progress.items()]
 
     def execute(self, connection: sqlite3.Connection) -> None:
         """Run the statements in the open transaction.
@@ -102,6 +114,7 @@ class Batch:
             (INSERT_TASK, self._inserts, not self._has_timeouts),
             (START_TASK, self._starts, True),
             (PROGRESS_TASK, self._progress_rows(), not self._has_fractions),
+            (COMPLETE_TASK, self._completions, True),
             (END_TASK, self._ends, True),
             (INSERT_EVENT, self._events, not self._has_fractions),
         ):

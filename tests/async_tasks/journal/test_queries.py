@@ -174,7 +174,9 @@ def test_recovery_retention_and_views_go_by_an_index(connection: sqlite3.Connect
     assert not [step for step in steps if step.startswith("SCAN task")]
 
 
-@pytest.mark.parametrize("write", [statements.START_TASK, statements.PROGRESS_TASK, statements.END_TASK])
+@pytest.mark.parametrize(
+    "write", [statements.START_TASK, statements.PROGRESS_TASK, statements.COMPLETE_TASK, statements.END_TASK]
+)
 def test_a_write_finds_its_tasks_by_their_ids(connection: sqlite3.Connection, write: statements.Write) -> None:
     """One row or a whole batch as JSON: each task is looked up, and never looked for."""
     for sql in (write._each, write._rows):
