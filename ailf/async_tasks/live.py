@@ -14,10 +14,10 @@ from typing import Any
 
 from ailf.async_tasks import arguments
 from ailf.async_tasks.context import CurrentTask, enter
-from ailf.async_tasks.journal.backlog import Done
+from ailf.async_tasks.journal.backlog import Record
 from ailf.async_tasks.journal.rows import encode_result
 from ailf.async_tasks.live_task import LiveTask, resolve
-from ailf.async_tasks.model import Change, Ended, Outcome, Progressed, Started, Submitted, TaskInfo
+from ailf.async_tasks.model import Ended, Outcome, Progressed, Started, Submitted, TaskInfo
 from ailf.async_tasks.observing import Observers
 from ailf.async_tasks.remembered import Remembered
 from ailf.async_tasks.runner import Job, execute, failed
@@ -30,7 +30,7 @@ UNWIND_SECONDS = 10.0
 log = logging.getLogger("ailf.async_tasks")
 
 Report = Callable[[str, float, str | None], bool]
-RecordChange = Callable[[Change, Done | None, object], None]
+RecordChange = Callable[[Record], None]
 
 
 class LiveTasks:
@@ -56,6 +56,7 @@ class LiveTasks:
         # Made once: a bound method of its own for each task is one more thing that Python's garbage collector
         # looks at again and again while thousands of tasks wait.
         self._on_ended = self._ended
+        self._on_submitted = self._submitted
         self._on_started = self._started
         self._on_unwound = self._unwound
         self._report = report
@@ -90,7 +91,7 @@ class LiveTasks:
         if starts := not self._queue and self._has_free_slot():
             self._take_slot(task)
         written = task.written = asyncio.get_running_loop().create_future()
-        self._record(Submitted(task_id, task.last_at, name, timeout, metadata, starts), _submitted, task)
+        self._record((Submitted(task_id, task.last_at, name, timeout, metadata, starts), self._on_submitted, task))
         try:
             await written
         except AilfError as refusal:
@@ -98,16 +99,14 @@ class LiveTasks:
             raise
         except BaseException:
             # The submitter was cancelled. The row cannot be called back, so it gets its end.
-            self._end_unstarted(task, Reason.CANCELLED)
+            self._stop(task, Reason.CANCELLED)
             raise
         # Whatever had this id before is gone from the journal: somebody has deleted it.
         self.remembered.forget([task_id])
         if task.outcome is not None:
             return
         self._observers.submitted(task_id, name)
-        if task.status is TaskStatus.RUNNING:
-            self._launch(task)
-        else:
+        if task.status is TaskStatus.PENDING:
             self._queue.append(task)
             self._fill_slots()
 
@@ -119,7 +118,8 @@ class LiveTasks:
             InvalidArgumentError: ``progress`` is outside of 0 to 100, or NaN.
         """
         progress = arguments.percentage(progress)
-        message = arguments.message(message)
+        if message is not None:
+            message = arguments.message(message)
         task = self._tasks.get(task_id)
         if task is None:
             return False
@@ -130,7 +130,7 @@ class LiveTasks:
                 message = task.message
             if progress != task.progress or message != task.message:
                 task.progress, task.message = progress, message
-                self._record(Progressed(task_id, task.now(), progress, message), None, None)
+                self._record((Progressed(task_id, task.now(), progress, message), None, None))
         return True
 
     def laid_over(self, infos: list[TaskInfo]) -> list[TaskInfo]:
@@ -210,7 +210,16 @@ class LiveTasks:
         while self._queue and self._has_free_slot():
             task = self._queue.popleft()
             self._take_slot(task)
-            self._record(Started(task.id, task.now()), self._on_started, task)
+            self._record((Started(task.id, task.now()), self._on_started, task))
+
+    def _submitted(self, task: LiveTask, refusal: AilfError | None) -> None:
+        task.is_journaled = refusal is None
+        if task.written is not None:
+            # First the submitter, who is to have the id before the first line of the task runs.
+            resolve(task.written, refusal)
+            task.written = None
+        if refusal is None and task.outcome is None and task.status is TaskStatus.RUNNING:
+            self._launch(task)
 
     def _started(self, task: LiveTask, refusal: AilfError | None) -> None:
         if task.outcome is not None:
@@ -231,12 +240,19 @@ class LiveTasks:
     async def _run(self, task: LiveTask) -> None:
         enter(CurrentTask(task.id, self._report))
         self._observers.started(task.id, task.name)
-        outcome = await execute(task.job, task.timeout, lambda: task.stop_reason)
+        outcome = await execute(task.job, task.timeout)
+        if outcome.status is TaskStatus.CANCELLED and task.stop_reason is not None:
+            outcome = outcome._replace(reason=task.stop_reason)
         if task.outcome is None:
             self._end(task, outcome)
         if outcome.fatal is not None:
             await task.over()
             raise outcome.fatal
+        # All is said; a callback for each of thousands of tasks takes its time.
+        runner = task.runner
+        assert runner is not None  # noqa: S101 - it runs this
+        del self._runners[runner]
+        runner.remove_done_callback(self._on_unwound)
 
     def _unwound(self, runner: asyncio.Task[None]) -> None:
         task = self._runners.pop(runner)
@@ -274,7 +290,7 @@ class LiveTasks:
         with self._lock:
             task.outcome = outcome
             change = Ended(task.id, task.now(), task.status, outcome, task.result, result_format)
-            self._record(change, self._on_ended, task)
+            self._record((change, self._on_ended, task))
         self._release_slot(task)
 
     def _ended(self, task: LiveTask, refusal: AilfError | None) -> None:
@@ -300,10 +316,3 @@ class LiveTasks:
         if self._tasks.get(task.id) is task:
             del self._tasks[task.id]
         task.finish(refusal)
-
-
-def _submitted(task: LiveTask, refusal: AilfError | None) -> None:
-    task.is_journaled = refusal is None
-    if task.written is not None:
-        resolve(task.written, refusal)
-        task.written = None

@@ -120,13 +120,12 @@ def _is_new(work: Coroutine[Any, Any, Any]) -> bool:
     return inspect.getcoroutinestate(work) == inspect.CORO_CREATED and id(work) not in _taken
 
 
-async def execute(job: Job, timeout: float | None, stop_reason: Callable[[], Reason | None]) -> Outcome:
+async def execute(job: Job, timeout: float | None) -> Outcome:
     """Run a job to its outcome; never raises.
 
     Args:
         job: the job.
         timeout: its time limit in seconds.
-        stop_reason: asked when it was cancelled; None is a cancellation by somebody else.
 
     Returns:
         The outcome; ``fatal`` in it is a KeyboardInterrupt or SystemExit, which the caller raises again.
@@ -142,12 +141,12 @@ async def execute(job: Job, timeout: float | None, stop_reason: Callable[[], Rea
         # The loop is gone and the coroutine is being torn down: nothing can be said about its end.
         raise
     except asyncio.CancelledError:
-        return Outcome(TaskStatus.CANCELLED, stop_reason() or Reason.CANCELLED)
+        return Outcome(TaskStatus.CANCELLED, Reason.CANCELLED)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the task ended
         return timed_out(timeout, error) if _is_past(limit) else failed(error)
     if _is_past(limit):
         return timed_out(timeout, None)
-    return Outcome(TaskStatus.COMPLETED, value=value)
+    return Outcome(TaskStatus.COMPLETED, None, value)
 
 
 def _is_past(limit: asyncio.Timeout | None) -> bool:

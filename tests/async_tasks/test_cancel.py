@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,6 +178,33 @@ async def test_a_cancelled_submission_ends_its_row(manager: TaskManager, journal
     await until(lambda: manager.count_tasks(["pending", "running"]) == 0)
     assert [str(one.status) for one in manager.list_tasks()] == ["cancelled", "completed"] * 2
     assert ran == [1, 3]
+
+
+async def test_a_submission_cancelled_as_it_is_committed_runs_no_line(
+    manager: TaskManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The submitter is cancelled when its task is about to start, but has not heard of the id yet: it never will."""
+    ran: list[str] = []
+
+    async def work() -> None:
+        ran.append("a line")
+
+    assert manager._session is not None
+    live = manager._session.live
+    told = live._on_submitted
+
+    def told_and_cancelled(*answer: Any) -> None:
+        told(*answer)
+        submission.cancel()
+
+    monkeypatch.setattr(live, "_on_submitted", told_and_cancelled)
+    submission = asyncio.ensure_future(manager.submit(work(), task_id="a"))
+    with pytest.raises(asyncio.CancelledError):
+        await submission
+    await until(lambda: not live.is_busy)
+    assert (info_of(manager, "a").status, info_of(manager, "a").reason) == (TaskStatus.CANCELLED, Reason.CANCELLED)
+    assert [str(event.kind) for event in manager.get_task_events("a")] == ["submitted", "started", "cancelled"]
+    assert ran == []
 
 
 async def test_ends_that_come_together_leave_one(manager: TaskManager) -> None:

@@ -29,9 +29,9 @@ async def work() -> str:
     return "done"
 
 
-async def outcome_of(what: Submittable, timeout: float | None = None, stopped: Reason | None = None) -> Outcome:
+async def outcome_of(what: Submittable, timeout: float | None = None) -> Outcome:
     """Run something to its outcome."""
-    return await execute(Job(what), timeout, lambda: stopped)
+    return await execute(Job(what), timeout)
 
 
 def recursion(levels: int) -> None:
@@ -74,14 +74,13 @@ async def test_what_ends_a_program_is_handed_on(error: BaseException) -> None:
     assert outcome.fatal is error
 
 
-@pytest.mark.parametrize(("stopped", "reason"), [(None, Reason.CANCELLED), (Reason.SHUTDOWN, Reason.SHUTDOWN)])
-async def test_what_is_cancelled_says_why(stopped: Reason | None, reason: Reason) -> None:
-    """The reason is what the manager gives, and plain cancellation where it gives none."""
+async def test_what_is_cancelled_says_so() -> None:
+    """By whomever; the manager knows better where it was itself."""
 
     async def cancelled() -> None:
         raise asyncio.CancelledError
 
-    assert await outcome_of(cancelled, stopped=stopped) == Outcome(TaskStatus.CANCELLED, reason)
+    assert await outcome_of(cancelled) == Outcome(TaskStatus.CANCELLED, Reason.CANCELLED)
 
 
 async def test_what_is_past_its_limit_has_failed() -> None:

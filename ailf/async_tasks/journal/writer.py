@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from ailf.async_tasks.journal.backlog import Backlog, Done, Record, can_be_refused
+from ailf.async_tasks.journal.backlog import Backlog, Record, can_be_refused
 from ailf.async_tasks.journal.batch import Batch
 from ailf.async_tasks.journal.engine import journal_error
 from ailf.async_tasks.journal.statements import TOUCH_OWNER
@@ -63,6 +63,9 @@ class Writer:
         self._on_commit = on_commit
         self._place = place_of(path)
         self._backlog = Backlog()
+        self.record = self._backlog.put
+        """Has a change written; from any thread. A submission that cannot be written is refused, whatever else
+        cannot be written is kept and tried again."""
         # Set by the thread alone:
         self._trouble: JournalError | None = None
         self._retry_seconds = FIRST_RETRY_SECONDS
@@ -73,17 +76,6 @@ class Writer:
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
-
-    def record(self, change: Change, done: Done | None = None, about: object = None) -> None:
-        """Have a change written; from any thread.
-
-        Args:
-            change: what happened.
-            done: called on the event loop with the end of it. A submission that cannot be written is
-                refused; whatever else cannot be written is kept and tried again.
-            about: handed to ``done``.
-        """
-        self._backlog.put((change, done, about))
 
     def health(self) -> Health:
         """Whether the journal takes writes, as of the last try, and what waits for it."""

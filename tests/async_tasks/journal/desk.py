@@ -44,7 +44,7 @@ class Desk:
 
     def record(self, label: str, change: Change) -> None:
         """Record a change, and note the answer under a label."""
-        self.writer.record(change, self._done, label)
+        self.writer.record((change, self._done, label))
 
     def _done(self, label: str, refusal: AilfError | None) -> None:
         self.answers[label] = refusal

@@ -119,7 +119,7 @@ def test_a_closed_loop_does_no_harm(journal: Path) -> None:
     writer = Writer(connection, journal, me.id, loop, lambda: None)
     loop.close()
     writer.start()
-    writer.record(submitted("a"))
+    writer.record((submitted("a"), None, None))
     assert writer.close() == []
     assert connection.execute("SELECT id FROM tasks").fetchall() == [("a",)]
     connection.close()

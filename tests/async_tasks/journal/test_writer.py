@@ -40,7 +40,11 @@ async def test_an_idle_journal_commits_at_once(desk: Desk) -> None:
 async def test_an_answer_comes_after_the_commit(desk: Desk) -> None:
     """Whoever hears that a record is written can read it, from any connection."""
     seen: list[list[Any]] = []
-    desk.writer.record(submitted("t1"), lambda _about, _refusal: seen.append(desk.rows("SELECT id, status FROM tasks")))
+
+    def look(_about: object, _refusal: object) -> None:
+        seen.append(desk.rows("SELECT id, status FROM tasks"))
+
+    desk.writer.record((submitted("t1"), look, None))
     await until(lambda: seen)
     assert seen == [[("t1", "pending")]]
 
