@@ -18,6 +18,7 @@ GOALS: Mapping[str, Callable[[Setting], Measured]] = {
     "loop": loop.loop,
     "memory": footprint.memory,
     "start": footprint.start,
+    "uvloop": throughput.uvloop,
 }
 
 

@@ -2,14 +2,16 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ailf.async_tasks import TaskManager, current_task
+
+T = TypeVar("T")
 
 CALLS_BETWEEN_YIELDS = 5
 """How many reports of progress a task makes before the loop has its turn."""
@@ -24,7 +26,16 @@ def manager_on(path: Path, *, durability: str = "process", retention: timedelta 
     return TaskManager(path, durability=durability, retention=retention)
 
 
-def burst(path: Path, number: int) -> float:
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def run(work: Coroutine[Any, Any, T], loop_factory: LoopFactory | None = None) -> T:
+    """Run it on a new event loop: asyncio's own, or another one."""
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(work)
+
+
+def burst(path: Path, number: int, loop_factory: LoopFactory | None = None) -> float:
     """Submit so many tasks at once, and wait for all of them; the seconds it took."""
 
     async def work() -> float:
@@ -33,7 +44,7 @@ def burst(path: Path, number: int) -> float:
             await burst_on(manager, number)
             return perf_counter() - begin
 
-    return asyncio.run(work())
+    return run(work(), loop_factory)
 
 
 async def burst_on(manager: TaskManager, number: int) -> None:
@@ -42,7 +53,7 @@ async def burst_on(manager: TaskManager, number: int) -> None:
     await asyncio.gather(*(manager.result(task_id) for task_id in ids))
 
 
-def one_after_the_other(path: Path, number: int, warm_up: int = 0) -> float:
+def one_after_the_other(path: Path, number: int, warm_up: int = 0, loop_factory: LoopFactory | None = None) -> float:
     """Submit tasks in a loop, and wait for all of them; the seconds it took."""
 
     async def work() -> float:
@@ -55,10 +66,12 @@ def one_after_the_other(path: Path, number: int, warm_up: int = 0) -> float:
                 await manager.result(task_id)
             return perf_counter() - begin
 
-    return asyncio.run(work())
+    return run(work(), loop_factory)
 
 
-def latencies(path: Path, number: int, durability: str = "process") -> list[float]:
+def latencies(
+    path: Path, number: int, durability: str = "process", loop_factory: LoopFactory | None = None
+) -> list[float]:
     """Submit one task and await its result, so many times; the seconds that each took."""
 
     async def work() -> list[float]:
@@ -70,7 +83,7 @@ def latencies(path: Path, number: int, durability: str = "process") -> list[floa
                 taken.append(perf_counter() - begin)
         return taken
 
-    return asyncio.run(work())
+    return run(work(), loop_factory)
 
 
 class Progress(NamedTuple):
@@ -132,7 +145,7 @@ def progress(path: Path, number: int) -> Progress:
             await seconds_of(manager, timed())
             return await seconds_of(manager, untimed())
 
-    seconds = asyncio.run(both())
+    seconds = run(both())
     with closing(sqlite3.connect(path)) as connection:
         [(rows,)] = connection.execute("SELECT count(*) FROM task_events WHERE kind = 'progress'").fetchall()
     if rows != 2 * number:

@@ -1,5 +1,7 @@
 """Goals 1 to 4: a burst, one after the other, the latency of one task, reports of progress."""
 
+from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 from benchmarks import ours, plain
@@ -113,6 +115,33 @@ def latency(setting: Setting) -> Measured:
                 Point("latency", f"plain sqlite3, {what}", f"sqlite3, {synchronous}", other * 1e3),
             )
     return Measured(tuple(goals), tuple(points))
+
+
+def uvloop(setting: Setting) -> Measured:
+    """The first three on another event loop, beside the same on asyncio's own: what it is worth to choose it."""
+    # Nobody needs it, and it is not for every platform.
+    from uvloop import new_event_loop  # noqa: PLC0415
+
+    sizes = setting.sizes
+    measures: tuple[tuple[str, Callable[[ours.LoopFactory | None], float]], ...] = (
+        (
+            f"seconds of {sizes.burst:,} gathered",
+            lambda factory: ours.burst(setting.file("uvloop"), sizes.burst, factory),
+        ),
+        (
+            f"seconds of {sizes.sequence:,} one after the other",
+            lambda factory: ours.one_after_the_other(setting.file("uvloop"), sizes.sequence, loop_factory=factory),
+        ),
+        (
+            "median of submit and result",
+            lambda factory: median(ours.latencies(setting.file("uvloop"), sizes.latency, loop_factory=factory)),
+        ),
+    )
+    goals = []
+    for what, measure in measures:
+        pairs = alternate(sizes.rounds, partial(measure, new_event_loop), partial(measure, None))
+        goals.append(Goal("uvloop", f"{what} on uvloop, of the same on asyncio's loop", median_ratio(pairs)))
+    return Measured(tuple(goals))
 
 
 def progress(setting: Setting) -> Measured:
