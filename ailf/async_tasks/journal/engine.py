@@ -13,6 +13,7 @@ from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from ailf.async_tasks.journal.paths import beside
 from ailf.async_tasks.journal.schema import APPLICATION_ID
 from ailf.errors import JournalError
 
@@ -84,6 +85,9 @@ def journal_error(error: BaseException, path: Path, doing: str) -> JournalError:
     code = getattr(cause, "sqlite_errorname", None) or ""
     # An extended code, SQLITE_IOERR_FSYNC say, begins with its primary one.
     advice = next((text for name, text in ADVICE.items() if code.startswith(name)), None)
+    if isinstance(cause, UnicodeDecodeError):
+        # SQLite quotes what it cannot make sense of, and the driver cannot read that.
+        advice = ADVICE["SQLITE_CORRUPT"]
     what = f"{cause} ({code})" if code else str(cause)
     return JournalError(f"The journal {path} cannot be {doing}: {what}" + (f"; {advice}." if advice else "."))
 
@@ -93,7 +97,7 @@ def translated(path: Path, doing: str) -> Iterator[None]:
     """Turn whatever the driver raises in the block into a ``JournalError``."""
     try:
         yield
-    except (sqlite3.Error, SQLAlchemyError, OSError) as error:
+    except (sqlite3.Error, SQLAlchemyError, OSError, UnicodeDecodeError) as error:
         raise journal_error(error, path, doing) from error
 
 
@@ -174,7 +178,7 @@ def leaving_nothing(path: Path) -> Iterator[None]:
     SQLite makes the write-ahead log's two files wherever they are missing, for a reader too; but only a
     connection that may write takes them away again with its end. So the last one is such a one.
     """
-    log = path.with_name(f"{path.name}-wal")
+    log = beside(path, "-wal")
     had_log = log.exists()
     try:
         yield
@@ -280,7 +284,7 @@ def is_without_content(path: Path) -> bool:
     if path.stat().st_size == 0:
         return True
     try:
-        with path.with_name(f"{path.name}-journal").open("rb") as rollback:
+        with beside(path, "-journal").open("rb") as rollback:
             header = rollback.read(20)
     except OSError:
         return False

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ailf.async_tasks.journal.engine import ADVICE, Access, Durability, pragmas, translated, uri
+from ailf.async_tasks.journal.paths import beside
 from ailf.async_tasks.journal.schema import APPLICATION_ID
 from ailf.errors import JournalError, NotAJournalError
 
@@ -27,7 +28,7 @@ SMALL_JOURNAL_BYTES = 4 * 1024 * 1024
 
 def companions(path: Path) -> tuple[Path, Path]:
     """The write-ahead log and its index, which SQLite keeps beside a file in use."""
-    return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
+    return beside(path, "-wal"), beside(path, "-shm")
 
 
 def ask(path: Path, question: Callable[[sqlite3.Connection], T], *, is_ours: bool = True) -> T:
@@ -57,7 +58,7 @@ def ask(path: Path, question: Callable[[sqlite3.Connection], T], *, is_ours: boo
     if is_whole():
         try:
             return _ask(path, question, immutable=True, is_ours=is_ours)
-        except (sqlite3.DatabaseError, JournalError):
+        except (sqlite3.DatabaseError, UnicodeDecodeError, JournalError):
             after = path.stat()
             written = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
             if not log.exists() and not written:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -80,8 +80,12 @@ def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
         create_file(path)
     else:
         assert_is_journal(path)
-        if revision_of(path, refuse_damage=True) == HEAD:
+        revision = revision_of(path, refuse_damage=True)
+        if revision == HEAD:
             return
+        if revision is not None and mode is MigrateMode.CHECK and not (owners_folder(path) / MIGRATION_LOCK).exists():
+            # Nobody else is just migrating it, and a lock would be left beside it.
+            _refuse_older(path, revision)
     with migration_lock(path), translated(path, "migrated"):
         # Another process may have done the work while this one waited for the lock.
         revision = revision_of(path)
@@ -89,12 +93,16 @@ def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
             return
         if revision is not None:
             if mode is MigrateMode.CHECK:
-                raise JournalVersionError(
-                    f"The journal {path} is at revision {revision}, this release needs {HEAD}: "
-                    "run `alembic upgrade head` on it, or start with migrate='auto'."
-                )
+                _refuse_older(path, revision)
             back_up(path, revision)
         upgrade(path)
+
+
+def _refuse_older(path: Path, revision: str | None) -> NoReturn:
+    raise JournalVersionError(
+        f"The journal {path} is at revision {revision}, this release needs {HEAD}: "
+        "run `alembic upgrade head` on it, or start with migrate='auto'."
+    )
 
 
 def is_new(path: Path) -> bool:

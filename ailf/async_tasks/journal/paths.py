@@ -32,10 +32,16 @@ def journal_path(given: object = None) -> Path:
     return path
 
 
-def owners_folder(path: Path) -> Path:
-    """The folder of the lock files that say which managers of a journal are alive.
+def beside(path: Path, suffix: str) -> Path:
+    """What is beside a journal under its name and a suffix.
 
-    It is beside the file itself, as SQLite's log is, whatever links lead to it: all must find the same locks.
+    Beside the file itself, whatever links lead to it: there SQLite has its logs
+    (https://sqlite.org/tempfiles.html), and all who use the journal must find the same locks.
     """
     file = path.resolve()
-    return file.with_name(f"{file.name}.owners")
+    return file.with_name(f"{file.name}{suffix}")
+
+
+def owners_folder(path: Path) -> Path:
+    """The folder of the lock files that say which managers of a journal are alive."""
+    return beside(path, ".owners")

@@ -97,7 +97,7 @@ def _update(columns: Sequence[str], *expected: TaskStatus, becomes: TaskStatus |
 
     def made(parameters: Parameters) -> Update:
         states = [_word(state) for state in expected] or [parameters["expected"]]
-        ours = (tasks.c.id == parameters["task_id"], tasks.c.owner_id == parameters["owner"])
+        ours = (tasks.c.id == parameters["task_id"], parameters["owner"] == _OWNER)
         values = {name: parameters[f"new_{name}"] for name in columns}
         if becomes is not None:
             values["status"] = _word(becomes)
@@ -106,8 +106,10 @@ def _update(columns: Sequence[str], *expected: TaskStatus, becomes: TaskStatus |
     return Write(names, made(_bound(names)), made(_from_json(names)))
 
 
+# A plus keeps SQLite from an index (https://sqlite.org/optoverview.html): each task is looked up by its id, and not
+# looked for among all of its state or its owner, of whom a database that was analyzed may think that they are few.
 _STATUS: ColumnElement[str] = literal_column("+tasks.status")
-"""The plus keeps SQLite from going through all the tasks of a state, when it knows which one."""
+_OWNER: ColumnElement[str] = literal_column("+tasks.owner_id")
 
 
 def _word(status: TaskStatus) -> ColumnElement[str]:

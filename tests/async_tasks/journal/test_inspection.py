@@ -90,6 +90,17 @@ def test_a_damaged_journal_is_refused_untouched(journal: Path) -> None:
     assert not companions_of(journal)
 
 
+def test_damage_of_which_sqlite_speaks_in_no_language_is_an_error_of_ours(journal: Path) -> None:
+    """What is wrong is quoted in SQLite's message, and bytes that are no text keep Python from reading it."""
+    ensure_current(journal)
+    content = journal.read_bytes().replace(b"CREATE TABLE owners", b"CREATE \xff\xff\xff\xff\xff owners")
+    journal.write_bytes(content)
+    with pytest.raises(JournalError, match=r"tasks\.db.*restore a backup"):
+        ensure_current(journal)
+    assert journal.read_bytes() == content
+    assert not companions_of(journal)
+
+
 def test_a_large_journal_is_looked_at_by_its_ends(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond a size the check at the start reads only the ends: damage there is found, and elsewhere waits."""
     monkeypatch.setattr(inspection, "SMALL_JOURNAL_BYTES", 0)

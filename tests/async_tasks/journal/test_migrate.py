@@ -1,10 +1,12 @@
 """Bringing a journal to the newest revision: create, upgrade, back up, refuse; and leave alone what is refused."""
 
 import asyncio
+import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -178,11 +180,24 @@ def test_a_backup_holds_what_is_in_the_log_alone(journal: Path, later_release: C
 def test_check_refuses_an_older_journal(journal: Path, later_release: Callable[[], None]) -> None:
     """The user who wants to decide about migrations is told how, and the journal is as it was."""
     fill(journal)
+    shutil.rmtree(owners_folder(journal))
     later_release()
     before = snapshot(journal.parent)
     with pytest.raises(JournalVersionError, match=r"is at revision 0002, this release needs 0003: run `alembic"):
         ensure_current(journal, MigrateMode.CHECK)
     assert snapshot(journal.parent) == before
+
+
+def test_check_waits_for_a_migration_under_way(journal: Path, later_release: Callable[[], None]) -> None:
+    """What another process is just doing need not be done by the user: the start goes on when it is done."""
+    fill(journal)
+    later_release()
+    with migrate.migration_lock(journal):
+        start = threading.Thread(target=ensure_current, args=(journal, MigrateMode.CHECK))
+        start.start()
+        migrate.upgrade(journal)
+    start.join()
+    assert migrate.revision_of(journal) == "0003"
 
 
 async def test_no_index_is_made_in_a_journal_that_was_migrated_meanwhile(journal: Path) -> None:

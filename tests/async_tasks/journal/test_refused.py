@@ -32,6 +32,14 @@ def newer(path: Path) -> None:
     connection.close()
 
 
+def newer_without_log(path: Path) -> None:
+    """The same as one plain file, as a backup is."""
+    newer(path)
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=DELETE")
+    connection.close()
+
+
 def foreign(path: Path) -> None:
     """Another program's database."""
     connection = sqlite3.connect(path)
@@ -79,6 +87,7 @@ def folder_is_missing(path: Path) -> None:
     ("make", "error", "words"),
     [
         (newer, JournalVersionError, r"at revision 9999, which a newer release .* install the newer release"),
+        (newer_without_log, JournalVersionError, r"at revision 9999, which a newer release"),
         (foreign, NotAJournalError, r"database of another program \(1 tables.*name another path"),
         (foreign_with_log, NotAJournalError, r"database of another program \(1 tables.*name another path"),
         (foreign_with_json, NotAJournalError, r"database of another program \(.*application_id 0\).*name another path"),
@@ -107,8 +116,9 @@ def test_a_folder_that_takes_no_file_is_an_error_of_ours() -> None:
         ensure_current(Path("/proc/tasks.db"))
 
 
-def test_a_newer_journal_of_a_killed_process_is_left_byte_for_byte(journal: Path) -> None:
-    """Its log holds what no checkpoint has brought into the file; refusing it must not."""
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_newer_journal_of_a_killed_process_is_left_byte_for_byte(journal: Path, *, is_link: bool) -> None:
+    """Its log, which is beside the file that a link leads to, holds what no checkpoint has brought into the file."""
     fill(journal)
     program = """
 import os, sqlite3, sys
@@ -119,8 +129,12 @@ os.kill(os.getpid(), 9)
     assert subprocess.run([sys.executable, "-c", program, str(journal)], check=False).returncode == -9
     index = journal.with_name("tasks.db-shm").name
     before = snapshot(journal.parent)
+    named = journal
+    if is_link:
+        named = journal.parent.with_name("link.db")
+        named.symlink_to(journal)
     with pytest.raises(JournalVersionError, match="9999"):
-        ensure_current(journal)
+        ensure_current(named)
     after = snapshot(journal.parent)
     assert {name for name in before if before[name] != after.get(name)} <= {index}
     assert after.keys() == before.keys()
