@@ -123,9 +123,12 @@ async def _read_all(setting: Setting) -> dict[tuple[str, int], list[tuple[float,
             await manager.start()
         subjects = [Subject(size, _reads(sizes, managers[size], readers[size], size)) for size in sizes.journals]
         choices = random.Random(5)  # noqa: S311 - which tasks are read has to be the same in each run, not secret
-        for number in range(sizes.rounds):
-            for subject in subjects if number % 2 else reversed(subjects):
-                for read in subject.reads:
+        # One kind of read at a time from all journals, one right after the other: what is compared is taken under
+        # the same load.
+        for kind in range(len(subjects[0].reads)):
+            for number in range(sizes.rounds):
+                for subject in subjects if number % 2 else reversed(subjects):
+                    read = subject.reads[kind]
                     which = [choices.randrange(subject.size) for _ in range(read.times)]
                     _time(read.ours, which[:1])
                     _time(read.plain, which[:1])

@@ -53,7 +53,7 @@ def this_process() -> Owner:
 def boot_id() -> str:
     """What tells one boot of this machine from the next, where the system says; else empty."""
     try:
-        return BOOT_ID_FILE.read_text(encoding="ascii").strip()
+        return BOOT_ID_FILE.read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 
