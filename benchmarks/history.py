@@ -2,9 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, closing
-from statistics import median
 from time import perf_counter
 from typing import NamedTuple
 
@@ -112,7 +111,7 @@ def _submit(setting: Setting) -> Goal:
 
 
 async def _read_all(setting: Setting) -> dict[tuple[str, int], list[tuple[float, float]]]:
-    """The median seconds of each read, ours and the reference's, for each kind, size and round."""
+    """The seconds of each read, ours and the reference's, for each kind and size."""
     sizes = setting.sizes
     paths = {size: growth.journal(setting, size) for size in sizes.journals}
     taken: dict[tuple[str, int], list[tuple[float, float]]] = {}
@@ -123,15 +122,12 @@ async def _read_all(setting: Setting) -> dict[tuple[str, int], list[tuple[float,
             await manager.start()
         subjects = [Subject(size, _reads(sizes, managers[size], readers[size], size)) for size in sizes.journals]
         choices = random.Random(5)  # noqa: S311 - which tasks are read has to be the same in each run, not secret
-        # One kind of read at a time from all journals, one right after the other: what is compared is taken under
-        # the same load.
+        # Call by call from all journals in turn, ours and the reference's: what is compared is taken within some
+        # milliseconds, since a shared machine changes its pace many times a second.
         for kind in range(len(subjects[0].reads)):
-            for number in range(sizes.rounds):
+            for number in range(sizes.rounds * subjects[0].reads[kind].times):
                 for subject in subjects if number % 2 else reversed(subjects):
-                    read = subject.reads[kind]
-                    which = [choices.randrange(subject.size) for _ in range(read.times)]
-                    _time(read.ours, which[:1])
-                    _time(read.plain, which[:1])
+                    read, which = subject.reads[kind], choices.randrange(subject.size)
                     pair = _time(read.ours, which), _time(read.plain, which)
                     taken.setdefault((read.what, subject.size), []).append(pair)
         for manager in managers.values():
@@ -168,12 +164,10 @@ def _reads(sizes: Sizes, manager: TaskManager, reader: PlainReader, size: int) -
     )
 
 
-def _time(read: Callable[[int], object], which: Sequence[int]) -> float:
-    taken = []
-    for number in which:
-        begin = perf_counter()
-        found = read(number)
-        taken.append(perf_counter() - begin)
-        if not found:
-            raise RuntimeError(f"nothing was found for task {number}")
-    return median(taken)
+def _time(read: Callable[[int], object], number: int) -> float:
+    begin = perf_counter()
+    found = read(number)
+    taken = perf_counter() - begin
+    if not found:
+        raise RuntimeError(f"nothing was found for task {number}")
+    return taken
