@@ -11,7 +11,7 @@ from ailf.async_tasks.journal.schema import owners, tasks
 from ailf.async_tasks.journal.sql import named
 from ailf.async_tasks.states import TaskStatus
 
-TASKS_A_STEP = 25
+TASKS_A_STEP = 15
 """How many tasks one transaction deletes; their events go with them, a few for each."""
 
 PAGES_A_STEP = 100
