@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ailf.async_tasks.journal.engine import Access, Durability, pragmas
+from ailf.async_tasks.journal.form.engine import Access, Durability, pragmas
 from benchmarks import ours, plain
 
 

@@ -9,10 +9,11 @@ from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
-from ailf.async_tasks.journal import indexes, owners
-from ailf.async_tasks.journal.batch import Batch
-from ailf.async_tasks.journal.engine import Access, connect
-from ailf.async_tasks.journal.migrate import ensure_current
+from ailf.async_tasks.journal.care import owners
+from ailf.async_tasks.journal.care.migrate import ensure_current
+from ailf.async_tasks.journal.form import indexes
+from ailf.async_tasks.journal.form.engine import Access, connect
+from ailf.async_tasks.journal.writing.batch import Batch
 from ailf.async_tasks.model import Ended, Outcome, Submitted
 from ailf.async_tasks.states import Reason, ResultFormat, TaskStatus
 from benchmarks.values import Setting

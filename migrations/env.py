@@ -19,8 +19,9 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import SAWarning
 
-from ailf.async_tasks.journal import engine as journal_engine
-from ailf.async_tasks.journal import indexes, inspection, migrate, paths, schema
+from ailf.async_tasks.journal.care import inspection, migrate
+from ailf.async_tasks.journal.form import engine as journal_engine
+from ailf.async_tasks.journal.form import indexes, paths, schema
 from ailf.errors import AilfError
 
 CREATING_COMMANDS = {"upgrade", "stamp"}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ailf.async_tasks.journal import migrate
-from ailf.async_tasks.journal.engine import create_file
+from ailf.async_tasks.journal.care import migrate
+from ailf.async_tasks.journal.form.engine import create_file
 from tests.async_tasks.journal.support import run
 
 TOP = Path(__file__).parents[1]
@@ -16,7 +16,7 @@ PROGRAM = """
 import asyncio, sys
 import ailf
 from ailf.async_tasks import TaskManager
-from ailf.async_tasks.journal.migrate import migrations_folder
+from ailf.async_tasks.journal.care.migrate import migrations_folder
 
 async def main():
     async with TaskManager(sys.argv[1]) as manager:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ailf.async_tasks.journal.upkeep import Facts, Life
+from ailf.async_tasks.journal.care.upkeep import Facts, Life
 from ailf.cli.words import size
 
 LARGE_LOG_BYTES = 256 * 1024 * 1024

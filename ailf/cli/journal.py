@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ailf.async_tasks.journal import upkeep
+from ailf.async_tasks.journal.care import upkeep
 from ailf.cli import shapes
 from ailf.cli.advice import Finding, Level, findings_about, remedy
 from ailf.cli.codes import JOURNAL_TROUBLE, NOTHING

@@ -12,12 +12,13 @@ import click
 from click.shell_completion import CompletionItem
 
 from ailf.async_tasks.arguments import task_filter
-from ailf.async_tasks.journal import open_reader, reports
-from ailf.async_tasks.journal.engine import leaving_nothing
-from ailf.async_tasks.journal.paths import ENVIRONMENT_VARIABLE, journal_path
-from ailf.async_tasks.journal.queries import task_query
-from ailf.async_tasks.journal.readers import Reader
-from ailf.async_tasks.journal.rows import task_info
+from ailf.async_tasks.journal import open_reader
+from ailf.async_tasks.journal.form.engine import leaving_nothing
+from ailf.async_tasks.journal.form.paths import ENVIRONMENT_VARIABLE, journal_path
+from ailf.async_tasks.journal.form.rows import task_info
+from ailf.async_tasks.journal.reading import reports
+from ailf.async_tasks.journal.reading.queries import task_query
+from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.model import TaskFilter, TaskInfo
 from ailf.async_tasks.states import TaskStatus
 from ailf.cli.words import harmless

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from ailf.async_tasks.journal.reports import NameStats, Now
+from ailf.async_tasks.journal.reading.reports import NameStats, Now
 from ailf.async_tasks.model import TaskEvent, TaskInfo
 from ailf.async_tasks.states import ResultFormat, TaskStatus
 from ailf.cli import gantt

@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ailf.async_tasks.journal.reports import NameStats, Now
+from ailf.async_tasks.journal.reading.reports import NameStats, Now
 from ailf.async_tasks.model import TaskEvent, TaskInfo
 from ailf.async_tasks.states import TaskStatus
 from ailf.cli import gantt

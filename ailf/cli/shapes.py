@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ailf.async_tasks.journal.reports import NameStats, Now
-from ailf.async_tasks.journal.rows import time_text
+from ailf.async_tasks.journal.form.rows import time_text
+from ailf.async_tasks.journal.reading.reports import NameStats, Now
 from ailf.async_tasks.model import TaskEvent, TaskInfo
 
 _FIELDS = tuple(field.name for field in fields(TaskInfo))

@@ -19,10 +19,11 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 
 from ailf.async_tasks import TaskInfo, TaskStatus
-from ailf.async_tasks.journal import open_reader, reports
-from ailf.async_tasks.journal.queries import events_query
-from ailf.async_tasks.journal.readers import Reader
-from ailf.async_tasks.journal.rows import task_event, task_info
+from ailf.async_tasks.journal import open_reader
+from ailf.async_tasks.journal.form.rows import task_event, task_info
+from ailf.async_tasks.journal.reading import reports
+from ailf.async_tasks.journal.reading.queries import events_query
+from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.model import TaskFilter
 from ailf.cli import gantt, screens
 from ailf.errors import AilfError

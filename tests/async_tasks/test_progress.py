@@ -217,7 +217,7 @@ async def test_a_clock_that_steps_back_never_ends_a_task_before_its_start(
         times.append(times[-1] - 3_600_000_000)
         return times[-1]
 
-    monkeypatch.setattr("ailf.async_tasks.live_task.microseconds", backwards)
+    monkeypatch.setattr("ailf.async_tasks.running.live_task.microseconds", backwards)
     task_id = await manager.submit(asyncio.sleep(0, 1))
     assert await manager.result(task_id) == 1
     info = info_of(manager, task_id)

@@ -105,8 +105,8 @@ async def test_promise_6_trouble_with_the_disk_loses_no_outcome(
 
 async def test_promise_6_stop_reports_what_it_could_not_write(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``stop`` on a journal that takes no writes says which outcomes are missing; the next start makes up for them."""
-    monkeypatch.setattr("ailf.async_tasks.journal.writer.CLOSING_PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr("ailf.async_tasks.journal.writer.Writer.close.__defaults__", (0.1,))
+    monkeypatch.setattr("ailf.async_tasks.journal.writing.writer.CLOSING_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("ailf.async_tasks.journal.writing.writer.Writer.close.__defaults__", (0.1,))
     manager = TaskManager(journal)
     await manager.start()
     await manager.submit(asyncio.Event().wait(), task_id="x")

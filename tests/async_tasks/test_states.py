@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ailf.async_tasks import EventKind, Reason, TaskStatus
-from ailf.async_tasks.journal.migrate import ensure_current
+from ailf.async_tasks.journal.care.migrate import ensure_current
 from ailf.async_tasks.states import ENDED, EVENT_OF_STATUS, TRANSITIONS, UNFINISHED
 
 LEGAL = {

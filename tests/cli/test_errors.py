@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.async_tasks.journal.support import snapshot
-from tests.async_tasks.journal.test_revisions import FIRST, JOURNALS
+from tests.async_tasks.journal.care.test_revisions import FIRST, JOURNALS
 from tests.cli.conftest import Ailf
 
 READING = [
@@ -134,7 +134,7 @@ def test_a_locked_journal_can_be_read(full: Path, ailf: Ailf, verb: str) -> None
 @pytest.mark.parametrize("verb", ["tasks prune --older-than 1s --yes", "journal vacuum", "journal recover"])
 def test_a_locked_journal_cannot_be_written(full: Path, ailf: Ailf, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
     """Who wants to write waits, and then says that the file is locked, and what to do."""
-    from ailf.async_tasks.journal import engine
+    from ailf.async_tasks.journal.form import engine
 
     monkeypatch.setattr(engine, "BUSY_TIMEOUT_SECONDS", 0)
     with closing(sqlite3.connect(full, isolation_level=None)) as holder:

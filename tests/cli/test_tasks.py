@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ailf.async_tasks.journal import reports
+from ailf.async_tasks.journal.reading import reports
 from tests.async_tasks.journal.support import LATE, RUNNING, insert, opened, snapshot
 from tests.cli.conftest import HOSTILE, Ailf
 

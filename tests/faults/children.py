@@ -11,7 +11,7 @@ from typing import Any
 import alembic.command
 import alembic.context
 
-from ailf.async_tasks.journal import writer
+from ailf.async_tasks.journal.writing import writer
 from tests.faults.scenario import run_programme
 from tests.faults.vfs import Fault, disk
 

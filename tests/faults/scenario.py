@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ailf.async_tasks import TaskManager, current_task
-from ailf.async_tasks.journal.migrate import ensure_current
+from ailf.async_tasks.journal.care.migrate import ensure_current
 from ailf.errors import JournalError, TaskCancelledError, TaskFailedError
 
 T = TypeVar("T")

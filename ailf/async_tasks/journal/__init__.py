@@ -16,23 +16,24 @@ from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
-from ailf.async_tasks.journal import indexes, owners, retention
-from ailf.async_tasks.journal.clock import Ages, read_clocks
-from ailf.async_tasks.journal.engine import (
+from ailf.async_tasks.journal.care import owners, retention
+from ailf.async_tasks.journal.care.clock import Ages, read_clocks
+from ailf.async_tasks.journal.care.inspection import assert_is_journal
+from ailf.async_tasks.journal.care.migrate import MigrateMode, assert_current, ensure_current, migration_lock
+from ailf.async_tasks.journal.care.requests import request_cancel, requests_query
+from ailf.async_tasks.journal.care.retention import Retention
+from ailf.async_tasks.journal.form import indexes
+from ailf.async_tasks.journal.form.engine import (
     Access,
     Durability,
     connect,
     journal_error,
     translated,
 )
-from ailf.async_tasks.journal.inspection import assert_is_journal
-from ailf.async_tasks.journal.migrate import MigrateMode, assert_current, ensure_current, migration_lock
-from ailf.async_tasks.journal.pulse import Pulse
-from ailf.async_tasks.journal.readers import AsyncReader, Reader
-from ailf.async_tasks.journal.requests import request_cancel, requests_query
-from ailf.async_tasks.journal.retention import Retention
-from ailf.async_tasks.journal.rows import metadata_path
-from ailf.async_tasks.journal.writer import Writer
+from ailf.async_tasks.journal.form.rows import metadata_path
+from ailf.async_tasks.journal.reading.pulse import Pulse
+from ailf.async_tasks.journal.reading.readers import AsyncReader, Reader
+from ailf.async_tasks.journal.writing.writer import Writer
 from ailf.async_tasks.model import Change, Ended
 from ailf.errors import JournalError
 

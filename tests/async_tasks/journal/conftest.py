@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ailf.async_tasks.journal import owners
-from ailf.async_tasks.journal.engine import Access, connect
-from ailf.async_tasks.journal.migrate import ensure_current
-from ailf.async_tasks.journal.writer import Writer
+from ailf.async_tasks.journal.care import owners
+from ailf.async_tasks.journal.care.migrate import ensure_current
+from ailf.async_tasks.journal.form.engine import Access, connect
+from ailf.async_tasks.journal.writing.writer import Writer
 from tests.async_tasks.journal.desk import Desk
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ailf.async_tasks.journal.backlog import Record
-from ailf.async_tasks.journal.writer import Writer
+from ailf.async_tasks.journal.writing.backlog import Record
+from ailf.async_tasks.journal.writing.writer import Writer
 from ailf.async_tasks.model import Change, Ended, Outcome, Started, Submitted
 from ailf.async_tasks.states import ResultFormat, TaskStatus
 from ailf.errors import AilfError

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ailf.async_tasks.journal.migrate import ensure_current
+from ailf.async_tasks.journal.care.migrate import ensure_current
 
 EARLY, LATER, LATE = (f"2026-11-24T03:00:0{second}.000000Z" for second in range(3))
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ailf.async_tasks import TaskInfo, TaskManager
-from ailf.async_tasks.journal.paths import owners_folder
+from ailf.async_tasks.journal.form.paths import owners_folder
 from tests.async_tasks.journal.support import python
 from tests.conftest import PATIENCE_SECONDS, until
 
@@ -205,8 +205,8 @@ def test_recoverers_that_race_end_each_task_once(journal: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from ailf.async_tasks.journal.engine import Access, connect
-from ailf.async_tasks.journal.owners import recover, this_process
+from ailf.async_tasks.journal.form.engine import Access, connect
+from ailf.async_tasks.journal.care.owners import recover, this_process
 journal = Path(sys.argv[1])
 connection = connect(journal, Access.WRITE)
 print("ready", flush=True)

@@ -1,0 +1,112 @@
+"""Running the reads: a reader for the caller's thread, and one that leaves the event loop alone."""
+
+import asyncio
+import sqlite3
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from ailf.async_tasks.journal.form import indexes
+from ailf.async_tasks.journal.form.engine import Access, async_engine, connect, translated
+from ailf.async_tasks.journal.reading.queries import Query, Row
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+class Reader:
+    """Reads in the caller's thread, whichever it is, on read-only connections."""
+
+    def __init__(self, path: Path, indexed: frozenset[str] | None = None) -> None:
+        """Open nothing yet.
+
+        Args:
+            path: the journal.
+            indexed: the JSON paths of the keys of the metadata that have an index, where that is known.
+        """
+        self._path = path
+        self._indexed = indexed
+        # As many as threads have read at a time; a connection is for one thread at a time.
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._is_closed = False
+
+    def rows(self, query: Query) -> list[Row]:
+        """All rows of a query.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        with translated(self._path, "read"):
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = connect(self._path, Access.READ)
+            try:
+                return connection.execute(*query).fetchall()
+            finally:
+                self._idle.append(connection)
+                if self._is_closed:
+                    self.close()
+
+    def indexed_paths(self) -> frozenset[str]:
+        """The JSON paths of the keys of the metadata that have an index, as of the first time that this is asked.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        if self._indexed is None:
+            self._indexed = indexes.paths_of(self.rows(Query(indexes.ALL, ())))
+        return self._indexed
+
+    def __enter__(self) -> Self:
+        """Use it for a while."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._is_closed = True
+        # Another thread may close as well, as the last to have read.
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+
+class AsyncReader:
+    """Reads without blocking the event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._engine: AsyncEngine | None = None
+        self._reads: set[asyncio.Task[list[Row]]] = set()
+
+    async def rows(self, query: Query) -> list[Row]:
+        """All rows of a query.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        # A read of its own task, so that a caller who is cancelled leaves no open connection behind.
+        read = asyncio.create_task(self._rows(query))
+        self._reads.add(read)
+        read.add_done_callback(self._reads.discard)
+        return await asyncio.shield(read)
+
+    async def _rows(self, query: Query) -> list[Row]:
+        with translated(self._path, "read"):
+            # Made when it is needed, which in many a program it never is.
+            self._engine = self._engine or async_engine(self._path)
+            async with self._engine.connect() as connection:
+                result = await connection.exec_driver_sql(*query)
+                return [tuple(row) for row in result]
+
+    async def close(self) -> None:
+        """Close the connections, once the reads have come to their ends."""
+        if self._reads:
+            await asyncio.wait(self._reads)
+        if self._engine is not None:
+            await self._engine.dispose()

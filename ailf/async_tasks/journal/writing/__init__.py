@@ -1,0 +1,4 @@
+"""Every change on its way into the file: what waits, bounded; one transaction's rows; the one thread that commits.
+
+It knows nothing of who reads and of who is alive. It may import ``form`` and the values.
+"""

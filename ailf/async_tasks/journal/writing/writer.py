@@ -1,0 +1,292 @@
+"""The group-commit writer: one thread, one connection, one transaction for all that waits.
+
+Callers append changes and go on; the thread takes whatever has gathered and commits it in one
+transaction. There is no timer: an idle journal commits at once, and under load the changes that
+arrive during one commit are the next batch.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from ailf.async_tasks.journal.form.engine import journal_error
+from ailf.async_tasks.journal.writing.backlog import Backlog, Record, can_be_refused
+from ailf.async_tasks.journal.writing.batch import Batch
+from ailf.async_tasks.journal.writing.statements import TOUCH_OWNER
+from ailf.async_tasks.model import Change, Health
+from ailf.errors import AilfError, DuplicateTaskError, JournalError, TaskConflictError
+
+T = TypeVar("T")
+FIRST_RETRY_SECONDS = 0.05
+"""How long the writer waits before it tries again, doubled each time ..."""
+
+LAST_RETRY_SECONDS = 2.0
+"""... up to this: a disk that has room again is noticed soon, and one that has none is left in peace."""
+
+CLOSING_PATIENCE_SECONDS = 10.0
+"""How long a closing writer goes on trying to write what it still has."""
+
+CLOSING_BUSY_MILLISECONDS = 250
+"""How long each of these tries waits for a lock that another program holds."""
+
+COMMITS_A_CHECKPOINT = 600
+"""After how many commits the log is brought into the file: of some ten pages each, about 25 MB of log."""
+
+ROW_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+"""The driver's errors that say that one record is wrong, and not the journal."""
+
+log = logging.getLogger("ailf.async_tasks")
+
+
+class Writer:
+    """Writes records in the order in which they come, in its own thread, and tells the loop."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        owner_id: str,
+        loop: asyncio.AbstractEventLoop,
+        on_commit: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._owner_id = owner_id
+        self._loop = loop
+        self._on_commit = on_commit
+        self._place = place_of(path)
+        self._backlog = Backlog()
+        self.record = self._backlog.put
+        """Has a change written; from any thread. A submission that cannot be written is refused, whatever else
+        cannot be written is kept and tried again."""
+        # Set by the thread alone:
+        self._trouble: JournalError | None = None
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._commits = 0
+        # A daemon, so that a program that forgets to stop can exit.
+        self._thread = threading.Thread(target=self._run, name=f"ailf journal {path.name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def health(self) -> Health:
+        """Whether the journal takes writes, as of the last try, and what waits for it."""
+        waiting, oldest = self._backlog.size()
+        age = None if oldest is None else max(0.0, time.time() - oldest / 1e6)
+        trouble = self._trouble
+        return Health(
+            is_writable=trouble is None,
+            unwritten=waiting,
+            oldest_seconds=age,
+            last_error=None if trouble is None else str(trouble),
+        )
+
+    async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a piece of work on the writer's connection, between two batches.
+
+        Args:
+            work: called in the writer's thread; it begins and ends its own transaction.
+
+        Returns:
+            What it returns.
+
+        Raises:
+            JournalError: the journal cannot be written.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def run() -> None:
+            try:
+                result = work(self._connection)
+            except (sqlite3.Error, OSError) as error:
+                self._roll_back()
+                self._tell(_fail, future, journal_error(error, self._path, "written"))
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the caller hears of it
+                self._roll_back()
+                self._tell(_fail, future, error)
+            else:
+                self._tell(_succeed, future, result)
+
+        self._backlog.put_work(run)
+        return await future
+
+    def close(self, patience: float = CLOSING_PATIENCE_SECONDS) -> list[Record]:
+        """Write what is left, and end the thread; blocks until then.
+
+        Args:
+            patience: for how many seconds to go on trying on a journal that takes no writes.
+
+        Returns:
+            The records that could not be written.
+        """
+        self._backlog.close(patience)
+        self._thread.join()
+        return self._backlog.left()
+
+    def close_at_exit(self, patience: float) -> bool:
+        """The same for a process that ends in any case; returns whether the thread has ended in time."""
+        self._backlog.close(patience)
+        self._thread.join(patience)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (taken := self._backlog.take()) is not None:
+            records, work = taken
+            if records or self._trouble is not None:
+                self._write(records)
+            for piece in work:
+                piece()
+            self._check_point_if_due()
+
+    def _write(self, records: list[Record]) -> None:
+        try:
+            self._commit_together(records)
+        except Exception as error:  # noqa: BLE001 - the thread outlives whatever a record does to it
+            if _is_about_the_journal(error):
+                self._keep(records, error)
+            else:
+                self._roll_back()
+                self._write_one_by_one(records)
+        else:
+            self._settle(records)
+
+    def _check_point_if_due(self) -> None:
+        """Bring the write-ahead log into the file now and then, when whoever waited for a commit has been told.
+
+        SQLite would do it within a commit, whose caller would wait for it.
+        """
+        self._commits += 1
+        if self._commits >= COMMITS_A_CHECKPOINT:
+            self._commits = 0
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _commit_together(self, records: list[Record]) -> None:
+        batch = Batch(self._owner_id)
+        for change, _, _ in records:
+            batch.add(change)
+        self._begin()
+        batch.execute(self._connection)
+        if not records:
+            # Nothing waits, and yet somebody may wait to hear that the journal takes writes again.
+            self._connection.execute(TOUCH_OWNER.sql, (self._owner_id,))
+        self._connection.execute("COMMIT")
+
+    def _begin(self) -> None:
+        if place_of(self._path) != self._place:
+            # SQLite would go on writing into a file that nobody can open any more.
+            raise JournalError(
+                f"The journal {self._path} was deleted or replaced while it was in use; "
+                "put the file back, or stop this program and start it again."
+            )
+        if self._backlog.is_closing:
+            self._connection.execute(f"PRAGMA busy_timeout={CLOSING_BUSY_MILLISECONDS}")
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def _write_one_by_one(self, records: list[Record]) -> None:
+        """Write the records that can be, in one transaction; a bad one does not fail its neighbours."""
+        try:
+            self._begin()
+            refusals: dict[int, AilfError] = {}
+            for index, record in enumerate(records):
+                self._connection.execute("SAVEPOINT one")
+                try:
+                    batch = Batch(self._owner_id)
+                    batch.add(record[0])
+                    batch.execute(self._connection)
+                except Exception as error:
+                    if _is_about_the_journal(error):
+                        raise
+                    self._connection.execute("ROLLBACK TO one")
+                    refusals[index] = _refusal(record[0], error, self._path)
+                self._connection.execute("RELEASE one")
+            self._connection.execute("COMMIT")
+        except (sqlite3.Error, JournalError) as error:
+            self._keep(records, error)
+        else:
+            self._settle(records, refusals)
+
+    def _settle(self, records: list[Record], refusals: Mapping[int, AilfError] = MappingProxyType({})) -> None:
+        self._backlog.settle()
+        if self._trouble is not None:
+            self._trouble = None
+            self._retry_seconds = FIRST_RETRY_SECONDS
+            dropped = self._backlog.dropped()
+            lost = f"{dropped} reports of progress were dropped" if dropped else "nothing was lost"
+            log.warning("The journal %s takes writes again; %s.", self._path, lost)
+        self._tell(self._settled, records, refusals)
+
+    def _keep(self, records: list[Record], error: Exception) -> None:
+        """Refuse the submissions and keep all else, in order, for the next try."""
+        self._roll_back()
+        trouble = error if isinstance(error, JournalError) else journal_error(error, self._path, "written")
+        if self._trouble is None:
+            log.warning("%s Running tasks run on; what they did is kept in memory until it can be written.", trouble)
+        self._trouble = trouble
+        refused = [record for record in records if can_be_refused(record)]
+        kept = [record for record in records if not can_be_refused(record)]
+        self._backlog.put_back(kept, self._retry_seconds)
+        self._retry_seconds = min(2 * self._retry_seconds, LAST_RETRY_SECONDS)
+        if refused:
+            self._tell(self._settled, refused, dict.fromkeys(range(len(refused)), trouble))
+
+    def _roll_back(self) -> None:
+        # SQLite rolls back by itself after some errors, a full disk among them.
+        if self._connection.in_transaction:
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+
+    def _tell(self, function: Callable[..., None], *arguments: object) -> None:
+        # A loop that was closed without a stop hears nothing; what was written is written.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _settled(self, records: Iterable[Record], refusals: Mapping[int, AilfError]) -> None:
+        for index, (_, done, about) in enumerate(records):
+            if done is not None:
+                done(about, refusals.get(index))
+        self._on_commit()
+
+
+def place_of(path: Path) -> tuple[int, int] | None:
+    """Which file is at a path, as device and inode; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_about_the_journal(error: Exception) -> bool:
+    if isinstance(error, JournalError):
+        return not isinstance(error, TaskConflictError)
+    return isinstance(error, sqlite3.Error) and not isinstance(error, ROW_ERRORS)
+
+
+def _refusal(change: Change, error: Exception, path: Path) -> AilfError:
+    task_id = change.task_id
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_PRIMARYKEY":
+        return DuplicateTaskError(
+            f"A task with the id {task_id!r} is in the journal already; choose another id, or let submit choose one."
+        )
+    refusal = TaskConflictError(f"The journal {path} refuses a change of the task {task_id!r}: {error}")
+    refusal.__cause__ = error
+    return refusal
+
+
+def _succeed(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[T], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

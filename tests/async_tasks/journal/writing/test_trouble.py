@@ -1,0 +1,125 @@
+"""The writer in trouble: a locked journal, a full disk, a loop that is gone; no outcome is lost."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ailf.async_tasks.journal.care import owners
+from ailf.async_tasks.journal.care.migrate import ensure_current
+from ailf.async_tasks.journal.form.engine import Access, connect
+from ailf.async_tasks.journal.writing.writer import Writer
+from ailf.async_tasks.model import Change, Progressed
+from ailf.errors import JournalError
+from tests.async_tasks.journal.desk import NOW, Desk, completed, started, submitted
+from tests.conftest import until
+
+
+async def test_a_lock_refuses_submissions_and_keeps_outcomes(
+    desk: Desk, lock: Callable[[], sqlite3.Connection], caplog: pytest.LogCaptureFixture
+) -> None:
+    """While another program holds the journal, what has happened waits in order, and is written afterwards."""
+    desk.record("a", submitted("a", starts=True))
+    desk.record("b", submitted("b"))
+    await until(lambda: len(desk.answers) == 2)
+    desk.connection.execute("PRAGMA busy_timeout=5")
+    holder = lock()
+    desk.record("a 10", Progressed("a", NOW, 10, None))
+    desk.record("b starts", started("b"))
+    desk.record("new", submitted("new"))
+    await until(lambda: "new" in desk.answers)
+    desk.record("a ends", completed("a"))
+    desk.record("newer", submitted("newer"))
+    await until(lambda: "newer" in desk.answers)
+    assert isinstance(desk.answers["new"], JournalError)
+    assert "SQLITE_BUSY" in str(desk.answers["newer"])
+    assert set(desk.answers) == {"a", "b", "new", "newer"}
+    holder.execute("ROLLBACK")
+    await until(lambda: len(desk.answers) == 7)
+    assert desk.order[4:] == ["a 10", "b starts", "a ends"]
+    assert desk.rows("SELECT task_id, kind FROM task_events WHERE seq > 3 ORDER BY seq") == [
+        ("a", "progress"),
+        ("b", "started"),
+        ("a", "completed"),
+    ]
+    assert desk.rows("SELECT count(*) FROM tasks") == [(2,)]
+    warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 2
+    assert "Running tasks run on" in warnings[0]
+    assert "takes writes again" in warnings[1]
+
+
+async def test_each_episode_of_trouble_is_told_once(
+    desk: Desk, lock: Callable[[], sqlite3.Connection], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning when it begins and one when it is over, however often the writer tries in between."""
+    desk.record("a", submitted("a", starts=True))
+    await until(lambda: desk.answers)
+    desk.connection.execute("PRAGMA busy_timeout=1")
+    for episode in (1, 2):
+        holder = lock()
+        for attempt in range(3):
+            label = f"{episode} {attempt}"
+            desk.record(label, submitted(label))
+            await until(lambda label=label: label in desk.answers)  # type: ignore[misc]
+        desk.record(f"{episode}", Progressed("a", NOW, episode, None))
+        holder.execute("ROLLBACK")
+        await until(lambda episode=episode: f"{episode}" in desk.answers)  # type: ignore[misc]
+        assert len(caplog.records) == 2 * episode
+
+
+async def test_a_full_disk_is_outlasted(desk: Desk) -> None:
+    """SQLite rolls back by itself when the disk is full; the outcome is written when there is room."""
+    desk.record("a", submitted("a", starts=True))
+    await until(lambda: desk.answers)
+    [(pages,)] = desk.connection.execute("PRAGMA page_count").fetchall()
+    desk.connection.execute(f"PRAGMA max_page_count={pages}")
+    desk.record("a says", Progressed("a", NOW, 10, "x" * 100_000))
+    desk.record("a ends", completed("a"))
+    desk.record("new", submitted("new", "y" * 100_000))
+    await until(lambda: "new" in desk.answers)
+    assert "SQLITE_FULL" in str(desk.answers["new"])
+    assert "make room" in str(desk.answers["new"])
+    assert desk.rows("SELECT status FROM tasks") == [("running",)]
+    await desk.writer.call(lambda connection: connection.execute("PRAGMA max_page_count=1000000"))
+    await until(lambda: "a ends" in desk.answers)
+    assert desk.rows("SELECT status, length(progress_message) FROM tasks") == [("completed", 100_000)]
+
+
+async def test_close_writes_what_is_left(desk: Desk) -> None:
+    """Whatever was recorded before it is in the journal after it."""
+    for number in range(100):
+        desk.record(f"t{number}", submitted(f"t{number}"))
+    assert desk.close() == []
+    assert desk.rows("SELECT count(*) FROM tasks") == [(100,)]
+
+
+async def test_close_reports_what_it_could_not_write(desk: Desk, lock: Callable[[], sqlite3.Connection]) -> None:
+    """It gives up after a while, and hands back the changes in their order."""
+    desk.record("a", submitted("a", starts=True))
+    await until(lambda: desk.answers)
+    desk.connection.execute("PRAGMA busy_timeout=1")
+    lock()
+    changes: list[Change] = [Progressed("a", NOW, 10, None), completed("a")]
+    for change in changes:
+        desk.record(str(change), change)
+    assert [change for change, _, _ in desk.close(patience=0.05)] == changes
+
+
+def test_a_closed_loop_does_no_harm(journal: Path) -> None:
+    """A program whose loop ended without a stop still has its records written."""
+    ensure_current(journal)
+    connection = connect(journal, Access.WRITE)
+    me = owners.this_process()
+    owners.register(connection, me)
+    loop = asyncio.new_event_loop()
+    writer = Writer(connection, journal, me.id, loop, lambda: None)
+    loop.close()
+    writer.start()
+    writer.record((submitted("a"), None, None))
+    assert writer.close() == []
+    assert connection.execute("SELECT id FROM tasks").fetchall() == [("a",)]
+    connection.close()
