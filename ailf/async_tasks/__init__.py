@@ -4,8 +4,7 @@ import logging
 
 from ailf.async_tasks.manager import TaskManager
 from ailf.async_tasks.model import Health, Outcome, TaskEvent, TaskInfo
-from ailf.async_tasks.running.context import CurrentTask, current_task
-from ailf.async_tasks.running.observing import Observer
+from ailf.async_tasks.running import CurrentTask, Observer, current_task
 from ailf.async_tasks.states import EventKind, Reason, ResultFormat, TaskStatus
 
 __all__ = [

@@ -7,7 +7,7 @@ from enum import StrEnum
 from numbers import Real
 from typing import Any, TypeVar
 
-from ailf.async_tasks.journal.form.rows import encode_metadata, storable
+from ailf.async_tasks.journal.form import encode_metadata, storable
 from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import ENDED, TaskStatus
 from ailf.errors import InvalidArgumentError, InvalidTypeError

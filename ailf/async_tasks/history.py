@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from ailf.async_tasks import arguments
-from ailf.async_tasks.journal.form.rows import task_event
-from ailf.async_tasks.journal.reading.queries import Query, count_query, events_query, task_query, tasks_query
+from ailf.async_tasks.journal.form import task_event
+from ailf.async_tasks.journal.reading import Query, count_query, events_query, task_query, tasks_query
 from ailf.async_tasks.model import TaskEvent, TaskFilter, TaskInfo
 from ailf.async_tasks.session import Session
 from ailf.errors import ManagerError, NotStartedError

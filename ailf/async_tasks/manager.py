@@ -13,10 +13,9 @@ from ailf.async_tasks import arguments
 from ailf.async_tasks.history import History
 from ailf.async_tasks.ids import new_id
 from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
-from ailf.async_tasks.journal.form.paths import journal_path
+from ailf.async_tasks.journal.form import journal_path
 from ailf.async_tasks.model import Health, Outcome, TaskEvent
-from ailf.async_tasks.running.observing import Observer, TaskLog
-from ailf.async_tasks.running.runner import Job, Submittable, discard
+from ailf.async_tasks.running import Job, Observer, Submittable, TaskLog, discard
 from ailf.async_tasks.session import Session, in_own_thread, open_journal
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import follow

@@ -5,7 +5,7 @@ import logging
 from contextlib import suppress
 
 from ailf.async_tasks.journal import Journal
-from ailf.async_tasks.running.live import LiveTasks
+from ailf.async_tasks.running import LiveTasks
 from ailf.async_tasks.watching import Commits
 from ailf.errors import JournalError
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
-from ailf.async_tasks.journal.form.rows import task_info
-from ailf.async_tasks.journal.reading.queries import Row, existing_query, task_query
+from ailf.async_tasks.journal.form import task_info
+from ailf.async_tasks.journal.reading import Row, existing_query, task_query
 from ailf.async_tasks.model import Outcome, TaskInfo
 from ailf.async_tasks.others import Others
-from ailf.async_tasks.running.live import LiveTasks
-from ailf.async_tasks.running.observing import Observer, Observers
+from ailf.async_tasks.running import LiveTasks, Observer, Observers
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import Commits
 from ailf.errors import JournalError, ManagerError, NotStartedError, UnwrittenChangesError, WaitTimeoutError

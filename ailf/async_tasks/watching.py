@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from ailf.async_tasks.journal.form.rows import task_event, task_info
-from ailf.async_tasks.journal.reading.queries import events_after_query, task_query
-from ailf.async_tasks.journal.reading.readers import AsyncReader
+from ailf.async_tasks.journal.form import task_event, task_info
+from ailf.async_tasks.journal.reading import AsyncReader, events_after_query, task_query
 from ailf.async_tasks.model import TaskEvent
 from ailf.async_tasks.states import ENDED, EVENT_OF_STATUS
 

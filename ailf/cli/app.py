@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ailf import __version__
-from ailf.async_tasks.journal.form.paths import ENVIRONMENT_VARIABLE, journal_path
+from ailf.async_tasks.journal.form import ENVIRONMENT_VARIABLE, journal_path
 from ailf.cli.codes import INTERRUPTED, JOURNAL_TROUBLE, NOTHING, USAGE
 from ailf.cli.words import harmless
 from ailf.errors import AilfError, InvalidArgumentError, TaskError

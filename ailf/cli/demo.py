@@ -23,7 +23,7 @@ from rich.text import Text
 
 from ailf.async_tasks import TaskInfo, TaskManager, TaskStatus, current_task
 from ailf.async_tasks.journal import open_reader
-from ailf.async_tasks.journal.reading.queries import runs_query, view_query
+from ailf.async_tasks.journal.reading import runs_query, view_query
 from ailf.cli.demo_child import READY
 from ailf.cli.screens import COLOURS
 

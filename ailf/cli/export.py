@@ -8,9 +8,8 @@ from typing import Any, TextIO
 
 import click
 
-from ailf.async_tasks.journal.form.rows import task_info
-from ailf.async_tasks.journal.reading import reports
-from ailf.async_tasks.journal.reading.queries import Row
+from ailf.async_tasks.journal.form import task_info
+from ailf.async_tasks.journal.reading import Row, reports
 from ailf.cli import shapes
 from ailf.cli.codes import NOTHING
 from ailf.cli.options import chosen_tasks, filter_options, journal_option, reading

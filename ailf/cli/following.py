@@ -16,11 +16,8 @@ from typing import Any
 import click
 
 from ailf.async_tasks.journal.care import upkeep
-from ailf.async_tasks.journal.form.rows import task_event
-from ailf.async_tasks.journal.reading import reports
-from ailf.async_tasks.journal.reading.pulse import Pulse
-from ailf.async_tasks.journal.reading.queries import events_after_query
-from ailf.async_tasks.journal.reading.readers import Reader
+from ailf.async_tasks.journal.form import task_event
+from ailf.async_tasks.journal.reading import Pulse, Reader, events_after_query, reports
 from ailf.async_tasks.model import TaskInfo
 from ailf.async_tasks.states import TaskStatus
 from ailf.cli import plain, shapes

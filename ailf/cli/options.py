@@ -13,12 +13,8 @@ from click.shell_completion import CompletionItem
 
 from ailf.async_tasks.arguments import task_filter
 from ailf.async_tasks.journal import open_reader
-from ailf.async_tasks.journal.form.engine import leaving_nothing
-from ailf.async_tasks.journal.form.paths import ENVIRONMENT_VARIABLE, journal_path
-from ailf.async_tasks.journal.form.rows import task_info
-from ailf.async_tasks.journal.reading import reports
-from ailf.async_tasks.journal.reading.queries import task_query
-from ailf.async_tasks.journal.reading.readers import Reader
+from ailf.async_tasks.journal.form import ENVIRONMENT_VARIABLE, journal_path, leaving_nothing, task_info
+from ailf.async_tasks.journal.reading import Reader, reports, task_query
 from ailf.async_tasks.model import TaskFilter, TaskInfo
 from ailf.async_tasks.states import TaskStatus
 from ailf.cli.words import harmless

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ailf.async_tasks.journal.form.rows import time_text
+from ailf.async_tasks.journal.form import time_text
 from ailf.async_tasks.journal.reading.reports import NameStats, Now
 from ailf.async_tasks.model import TaskEvent, TaskInfo
 

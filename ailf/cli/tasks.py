@@ -8,10 +8,8 @@ from typing import Any
 import click
 
 from ailf.async_tasks.journal.care import upkeep
-from ailf.async_tasks.journal.form.rows import task_event, task_info
-from ailf.async_tasks.journal.reading import reports
-from ailf.async_tasks.journal.reading.queries import events_query
-from ailf.async_tasks.journal.reading.readers import Reader
+from ailf.async_tasks.journal.form import task_event, task_info
+from ailf.async_tasks.journal.reading import Reader, events_query, reports
 from ailf.async_tasks.model import TaskInfo
 from ailf.async_tasks.states import ENDED, TaskStatus
 from ailf.cli import export, following, gantt, plain, shapes

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.async_tasks.journal.support import snapshot
 from tests.async_tasks.journal.care.test_revisions import FIRST, JOURNALS
+from tests.async_tasks.journal.support import snapshot
 from tests.cli.conftest import Ailf
 
 READING = [

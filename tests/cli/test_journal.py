@@ -11,8 +11,8 @@ import pytest
 
 from ailf.async_tasks import TaskManager
 from ailf.async_tasks.journal.care import migrate, owners, upkeep
-from tests.async_tasks.journal.support import OWNER, RUNNING, insert
 from tests.async_tasks.journal.care.test_revisions import FIRST, JOURNALS, content, schema_text
+from tests.async_tasks.journal.support import OWNER, RUNNING, insert
 from tests.cli.conftest import Ailf
 
 

@@ -16,24 +16,23 @@ from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
-from ailf.async_tasks.journal.care import owners, retention
-from ailf.async_tasks.journal.care.clock import Ages, read_clocks
-from ailf.async_tasks.journal.care.inspection import assert_is_journal
-from ailf.async_tasks.journal.care.migrate import MigrateMode, assert_current, ensure_current, migration_lock
-from ailf.async_tasks.journal.care.requests import request_cancel, requests_query
-from ailf.async_tasks.journal.care.retention import Retention
-from ailf.async_tasks.journal.form import indexes
-from ailf.async_tasks.journal.form.engine import (
-    Access,
-    Durability,
-    connect,
-    journal_error,
-    translated,
+from ailf.async_tasks.journal.care import (
+    Ages,
+    MigrateMode,
+    Retention,
+    assert_current,
+    ensure_current,
+    migration_lock,
+    owners,
+    read_clocks,
+    request_cancel,
+    requests_query,
+    retention,
 )
-from ailf.async_tasks.journal.form.rows import metadata_path
-from ailf.async_tasks.journal.reading.pulse import Pulse
-from ailf.async_tasks.journal.reading.readers import AsyncReader, Reader
-from ailf.async_tasks.journal.writing.writer import Writer
+from ailf.async_tasks.journal.care.inspection import assert_is_journal
+from ailf.async_tasks.journal.form import Access, Durability, connect, indexes, journal_error, metadata_path, translated
+from ailf.async_tasks.journal.reading import AsyncReader, Pulse, Reader
+from ailf.async_tasks.journal.writing import Writer
 from ailf.async_tasks.model import Change, Ended
 from ailf.errors import JournalError
 

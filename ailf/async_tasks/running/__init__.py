@@ -3,3 +3,20 @@
 It records changes and is told when they are committed; it knows no SQL. It may import the values, the checks of
 arguments and what the journal says of a result and of a record, and nothing of who reads, who is alive or who manages.
 """
+
+from ailf.async_tasks.running.context import CurrentTask, current_task
+from ailf.async_tasks.running.live import LiveTasks
+from ailf.async_tasks.running.observing import Observer, Observers, TaskLog
+from ailf.async_tasks.running.runner import Job, Submittable, discard
+
+__all__ = [
+    "CurrentTask",
+    "Job",
+    "LiveTasks",
+    "Observer",
+    "Observers",
+    "Submittable",
+    "TaskLog",
+    "current_task",
+    "discard",
+]

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from ailf.async_tasks import arguments
-from ailf.async_tasks.journal.form.rows import encode_result
-from ailf.async_tasks.journal.writing.backlog import Record
+from ailf.async_tasks.journal.form import encode_result
+from ailf.async_tasks.journal.writing import Record
 from ailf.async_tasks.model import Ended, Outcome, Progressed, Started, Submitted, TaskInfo
 from ailf.async_tasks.running.context import CurrentTask, enter
 from ailf.async_tasks.running.live_task import LiveTask, resolve

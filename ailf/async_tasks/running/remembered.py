@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from ailf.async_tasks.journal.form.rows import EncodedResult
+from ailf.async_tasks.journal.form import EncodedResult
 from ailf.async_tasks.model import Outcome, TaskInfo
 
 RECENT_OUTCOMES = 10_000

@@ -7,9 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ailf.async_tasks.journal.form.engine import ADVICE, Access, Durability, pragmas, translated, uri
-from ailf.async_tasks.journal.form.paths import beside
-from ailf.async_tasks.journal.form.schema import APPLICATION_ID
+from ailf.async_tasks.journal.form import ADVICE, APPLICATION_ID, Access, Durability, beside, pragmas, translated, uri
 from ailf.errors import JournalError, NotAJournalError
 
 T = TypeVar("T")

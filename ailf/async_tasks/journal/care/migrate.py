@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from ailf.async_tasks.journal.care import inspection
 from ailf.async_tasks.journal.care.inspection import ask, assert_is_journal
-from ailf.async_tasks.journal.form.engine import (
+from ailf.async_tasks.journal.form import (
     PRIVATE_FILE,
     PRIVATE_FOLDER,
     Access,
@@ -25,9 +25,9 @@ from ailf.async_tasks.journal.form.engine import (
     create_file,
     is_without_content,
     journal_error,
+    owners_folder,
     translated,
 )
-from ailf.async_tasks.journal.form.paths import owners_folder
 from ailf.errors import JournalError, JournalVersionError
 
 HEAD = "0002"

@@ -20,11 +20,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from sqlalchemy import ColumnElement, bindparam, case, func, insert, literal_column, select, update
 
-from ailf.async_tasks.journal.form.engine import PRIVATE_FILE, PRIVATE_FOLDER
-from ailf.async_tasks.journal.form.paths import owners_folder
-from ailf.async_tasks.journal.form.rows import time_text
-from ailf.async_tasks.journal.form.schema import owners, task_events, tasks
-from ailf.async_tasks.journal.form.sql import named
+from ailf.async_tasks.journal.form import (
+    PRIVATE_FILE,
+    PRIVATE_FOLDER,
+    named,
+    owners,
+    owners_folder,
+    task_events,
+    tasks,
+    time_text,
+)
 from ailf.async_tasks.states import UNFINISHED, EventKind, Reason, TaskStatus
 
 LOCK_SUFFIX = ".lock"

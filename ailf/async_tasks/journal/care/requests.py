@@ -9,10 +9,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, bindparam, literal_column, select, update
 
-from ailf.async_tasks.journal.form.rows import time_text
-from ailf.async_tasks.journal.form.schema import tasks
-from ailf.async_tasks.journal.form.sql import named, positional
-from ailf.async_tasks.journal.reading.queries import Query
+from ailf.async_tasks.journal.form import named, positional, tasks, time_text
+from ailf.async_tasks.journal.reading import Query
 from ailf.async_tasks.states import UNFINISHED
 
 _UNFINISHED: list[ColumnElement[str]] = [literal_column(f"'{status}'") for status in sorted(UNFINISHED)]

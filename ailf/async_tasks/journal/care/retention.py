@@ -6,9 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, bindparam, delete, exists, literal_column, select
 
-from ailf.async_tasks.journal.form.rows import time_text
-from ailf.async_tasks.journal.form.schema import owners, tasks
-from ailf.async_tasks.journal.form.sql import named
+from ailf.async_tasks.journal.form import named, owners, tasks, time_text
 from ailf.async_tasks.states import TaskStatus
 
 TASKS_A_STEP = 15

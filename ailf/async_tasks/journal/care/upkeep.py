@@ -12,15 +12,15 @@ from pathlib import Path
 from ailf.async_tasks.journal.care import migrate, owners, retention
 from ailf.async_tasks.journal.care.inspection import assert_is_journal, companions
 from ailf.async_tasks.journal.care.requests import request_cancel
-from ailf.async_tasks.journal.form.engine import (
+from ailf.async_tasks.journal.form import (
     PRIVATE_FILE,
     Access,
     assert_sqlite_version,
     connect,
     leaving_nothing,
+    time_text,
     translated,
 )
-from ailf.async_tasks.journal.form.rows import time_text
 from ailf.async_tasks.states import TaskStatus
 from ailf.errors import InvalidArgumentError, JournalError
 

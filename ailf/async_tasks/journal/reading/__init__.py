@@ -2,3 +2,34 @@
 
 Nothing here writes. It may import ``form`` and the values.
 """
+
+from ailf.async_tasks.journal.reading.pulse import Pulse
+from ailf.async_tasks.journal.reading.queries import (
+    Query,
+    Row,
+    count_query,
+    events_after_query,
+    events_query,
+    existing_query,
+    runs_query,
+    task_query,
+    tasks_query,
+    view_query,
+)
+from ailf.async_tasks.journal.reading.readers import AsyncReader, Reader
+
+__all__ = [
+    "AsyncReader",
+    "Pulse",
+    "Query",
+    "Reader",
+    "Row",
+    "count_query",
+    "events_after_query",
+    "events_query",
+    "existing_query",
+    "runs_query",
+    "task_query",
+    "tasks_query",
+    "view_query",
+]

@@ -8,7 +8,7 @@ of the file: some microseconds, so that one may ask many times a second.
 import sqlite3
 from pathlib import Path
 
-from ailf.async_tasks.journal.form.engine import Access, connect, translated
+from ailf.async_tasks.journal.form import Access, connect, translated
 
 
 class Pulse:

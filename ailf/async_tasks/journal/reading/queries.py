@@ -25,10 +25,19 @@ from sqlalchemy import (
     union_all,
 )
 
-from ailf.async_tasks.journal.form import indexes
-from ailf.async_tasks.journal.form.rows import encode_value, key_in, metadata_path, storable, time_text
-from ailf.async_tasks.journal.form.schema import owners, task_events, tasks
-from ailf.async_tasks.journal.form.sql import Statement, positional
+from ailf.async_tasks.journal.form import (
+    Statement,
+    encode_value,
+    indexes,
+    key_in,
+    metadata_path,
+    owners,
+    positional,
+    storable,
+    task_events,
+    tasks,
+    time_text,
+)
 from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import ENDED, TaskStatus
 

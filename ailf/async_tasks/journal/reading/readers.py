@@ -7,8 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from ailf.async_tasks.journal.form import indexes
-from ailf.async_tasks.journal.form.engine import Access, async_engine, connect, translated
+from ailf.async_tasks.journal.form import Access, async_engine, connect, indexes, translated
 from ailf.async_tasks.journal.reading.queries import Query, Row
 
 if TYPE_CHECKING:

@@ -12,9 +12,17 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select
 
-from ailf.async_tasks.journal.form.rows import storable, task_info, time_of, time_text
-from ailf.async_tasks.journal.form.schema import owners, stats_sql, tasks
-from ailf.async_tasks.journal.form.sql import Statement, positional
+from ailf.async_tasks.journal.form import (
+    Statement,
+    owners,
+    positional,
+    stats_sql,
+    storable,
+    task_info,
+    tasks,
+    time_of,
+    time_text,
+)
 from ailf.async_tasks.journal.reading.queries import ROWID, Query, Row, Shape, bound, compiled, conditions_of, shape_of
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.model import TaskFilter, TaskInfo

@@ -2,3 +2,8 @@
 
 It knows nothing of who reads and of who is alive. It may import ``form`` and the values.
 """
+
+from ailf.async_tasks.journal.writing.backlog import Record
+from ailf.async_tasks.journal.writing.writer import Writer
+
+__all__ = ["Record", "Writer"]

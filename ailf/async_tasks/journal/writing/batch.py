@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 from enum import StrEnum
 
-from ailf.async_tasks.journal.form.rows import microseconds_text, storable
+from ailf.async_tasks.journal.form import microseconds_text, storable
 from ailf.async_tasks.journal.writing.statements import (
     COMPLETE_TASK,
     END_TASK,

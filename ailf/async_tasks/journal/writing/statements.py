@@ -23,8 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from ailf.async_tasks.journal.form.schema import owners, task_events, tasks
-from ailf.async_tasks.journal.form.sql import positional
+from ailf.async_tasks.journal.form import owners, positional, task_events, tasks
 from ailf.async_tasks.states import TaskStatus
 
 Row = tuple[Any, ...]

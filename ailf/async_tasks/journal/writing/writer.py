@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from ailf.async_tasks.journal.form.engine import journal_error
+from ailf.async_tasks.journal.form import journal_error
 from ailf.async_tasks.journal.writing.backlog import Backlog, Record, can_be_refused
 from ailf.async_tasks.journal.writing.batch import Batch
 from ailf.async_tasks.journal.writing.statements import TOUCH_OWNER
