@@ -21,7 +21,7 @@ from sqlalchemy.exc import SAWarning
 
 from ailf.async_tasks.journal.care import inspection, migrate
 from ailf.async_tasks.journal.form import engine as journal_engine
-from ailf.async_tasks.journal.form import indexes, paths, schema
+from ailf.async_tasks.journal.form import indexes, paths, schema, views
 from ailf.errors import AilfError
 
 CREATING_COMMANDS = {"upgrade", "stamp"}
@@ -89,7 +89,7 @@ def compare_views_and_triggers(autogenerate: AutogenContext, upgrade: UpgradeOps
         return
     rows = connection.exec_driver_sql("SELECT name, type, sql FROM sqlite_master WHERE type IN ('view', 'trigger')")
     found = {(kind, name): sql for name, kind, sql in rows}
-    wanted = {("view", name): sql for name, sql in schema.VIEWS.items()}
+    wanted = {("view", name): sql for name, sql in views.VIEWS.items()}
     wanted |= {("trigger", name): sql for name, sql in schema.TRIGGERS.items()}
     for kind, name in sorted(found.keys() | wanted.keys()):
         has, needs = found.get((kind, name)), wanted.get((kind, name))

@@ -37,7 +37,7 @@ class TaskInfo:
     result: Any
     """What it returned: see ``result_format``. None while unfinished, failed or cancelled."""
     result_format: ResultFormat | None
-    """Whether the journal holds the result as JSON or as a bounded ``repr``; None where there is none."""
+    """How the journal holds the result: see ``ResultFormat``; None where there is none."""
     error: str | None
     """The text of its exception."""
     error_type: str | None
@@ -48,6 +48,8 @@ class TaskInfo:
     """The id of the manager that ran it: a row of the table ``owners``."""
     cancel_requested_at: datetime | None = None
     """When another process last asked for its cancellation, while it was unfinished (UTC)."""
+    parent_id: str | None = None
+    """The id of the task in which it was submitted, which may be deleted by now; None where there was none."""
 
     @property
     def duration(self) -> float | None:

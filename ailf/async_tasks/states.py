@@ -56,6 +56,8 @@ class EventKind(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    LEFT_OUT = "left_out"
+    """Reports of progress are missing here: there were more than could be kept while the journal took no writes."""
 
 
 EVENT_OF_STATUS: Mapping[TaskStatus, EventKind] = MappingProxyType(
@@ -90,5 +92,9 @@ class ResultFormat(StrEnum):
 
     JSON = "json"
     """As JSON text (RFC 8259)."""
+    LOSSY = "lossy"
+    """As JSON text that says the same with other types: a date as ISO text, a dataclass as its fields."""
+    CUSTOM = "custom"
+    """As the JSON text that the manager's own ``encoder`` made of it."""
     REPR = "repr"
     """As the bounded ``repr`` of a value that JSON cannot hold."""

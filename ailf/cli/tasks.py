@@ -121,13 +121,12 @@ def show(*, part: str, journal: Path, as_json: bool) -> int:
 
 
 def _owner_state(reader: Reader, info: TaskInfo, journal: Path) -> dict[str, Any] | None:
-    row = reports.owner_row(reader, info.owner_id)
-    if row is None:
+    owner = reports.owner_of(reader, info.owner_id)
+    if owner is None:
         return None
-    owner_id, pid, host, _, started_at, stopped_at = row
-    living = {state.id: str(state.life) for state in upkeep.owner_states(journal)} if stopped_at is None else {}
-    life = living.get(owner_id, "stopped")
-    return {"id": owner_id, "pid": pid, "host": host, "started_at": started_at, "stopped_at": stopped_at, "life": life}
+    states = upkeep.owner_states(journal) if owner["stopped_at"] is None else []
+    life = next((str(state.life) for state in states if state.id == owner["id"]), "stopped")
+    return {key: owner[key] for key in ("id", "pid", "host", "started_at", "stopped_at")} | {"life": life}
 
 
 @group.command()

@@ -61,7 +61,10 @@ async def test_promise_5_every_update_is_guarded_by_state_and_owner(manager: Tas
     gate = asyncio.Event()
     task_id = await manager.submit(gate.wait())
     with closing(sqlite3.connect(journal)) as other:
-        other.execute("INSERT INTO owners VALUES ('other', 1, 'host', 'boot', '2026-01-01T00:00:00.000000Z', NULL)")
+        other.execute(
+            "INSERT INTO owners (id, pid, host, boot_id, started_at) "
+            "VALUES ('other', 1, 'host', 'boot', '2026-01-01T00:00:00.000000Z')"
+        )
         other.execute("UPDATE tasks SET owner_id = 'other'")
         other.commit()
     gate.set()

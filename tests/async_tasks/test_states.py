@@ -42,7 +42,9 @@ def connection(journal: Path) -> Iterator[sqlite3.Connection]:
     ensure_current(journal)
     with closing(sqlite3.connect(journal, isolation_level=None)) as opened:
         opened.execute("PRAGMA foreign_keys=ON")
-        opened.execute("INSERT INTO owners VALUES ('owner', 1, 'host', 'boot', ?, NULL)", (TIME,))
+        opened.execute(
+            "INSERT INTO owners (id, pid, host, boot_id, started_at) VALUES ('owner', 1, 'host', 'boot', ?)", (TIME,)
+        )
         yield opened
 
 

@@ -18,7 +18,7 @@ from tests.cli.conftest import HOSTILE, Ailf
 TASK_KEYS = {
     *("id", "name", "status", "reason", "progress", "progress_message", "created_at", "started_at", "completed_at"),
     *("timeout", "metadata", "result", "result_format", "error", "error_type", "traceback", "owner_id"),
-    *("cancel_requested_at", "duration"),
+    *("cancel_requested_at", "parent_id", "duration"),
 }
 ALL = ["bb-waits", "ba-runs", "ab-gone", "aa-failed", "aa-done"]
 

@@ -35,8 +35,9 @@ from ailf.async_tasks.journal.form.rows import (
     time_of,
     time_text,
 )
-from ailf.async_tasks.journal.form.schema import APPLICATION_ID, owners, stats_sql, task_events, tasks
+from ailf.async_tasks.journal.form.schema import APPLICATION_ID, journal, owners, task_events, task_logs, tasks
 from ailf.async_tasks.journal.form.sql import Statement, named, positional
+from ailf.async_tasks.journal.form.views import stats_sql
 
 __all__ = [
     "ADVICE",
@@ -57,6 +58,7 @@ __all__ = [
     "encode_result",
     "encode_value",
     "is_without_content",
+    "journal",
     "journal_error",
     "journal_path",
     "key_in",
@@ -73,6 +75,7 @@ __all__ = [
     "task_event",
     "task_events",
     "task_info",
+    "task_logs",
     "tasks",
     "time_of",
     "time_text",

@@ -239,7 +239,7 @@ def task_info(row: Sequence[Any]) -> TaskInfo:
     # fmt: off
     (
         task_id, name, status, reason, progress, message, created_at, started_at, completed_at, timeout, metadata,
-        result, result_format, error, error_type, traceback, owner_id, cancel_requested_at,
+        result, result_format, error, error_type, traceback, owner_id, cancel_requested_at, parent_id,
     ) = row
     # fmt: on
     try:
@@ -255,13 +255,14 @@ def task_info(row: Sequence[Any]) -> TaskInfo:
             None if completed_at is None else datetime.fromisoformat(completed_at),
             timeout,
             {} if metadata == "{}" else _decode(metadata),
-            _decode(result) if result_format == "json" else result,
+            result if result is None or result_format == "repr" else _decode(result),
             _FORMATS[result_format],
             error,
             error_type,
             traceback,
             owner_id,
             None if cancel_requested_at is None else datetime.fromisoformat(cancel_requested_at),
+            parent_id,
         )
     except (ValueError, TypeError, KeyError, RecursionError) as problem:
         raise JournalError(

@@ -337,7 +337,7 @@ def event_before_the_last(reader: Reader, task_id: str | None, number: int) -> i
 _OWNER = positional(select(owners).where(owners.c.id == bindparam("owner_id")))
 
 
-def owner_row(reader: Reader, owner_id: str) -> Row | None:
-    """The row of a manager; None where it is gone."""
+def owner_of(reader: Reader, owner_id: str) -> dict[str, Any] | None:
+    """The row of a manager, by the names of its columns; None where it is gone."""
     rows = reader.rows(Query(_OWNER.sql, (owner_id,)))
-    return rows[0] if rows else None
+    return dict(zip(owners.c.keys(), rows[0], strict=True)) if rows else None

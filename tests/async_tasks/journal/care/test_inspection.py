@@ -68,7 +68,7 @@ def damaged(path: Path, *, pages: int) -> bytes:
     """Make a journal of some size, spoil a page in its middle, and return the file."""
     ensure_current(path)
     connection = connect(path, Access.WRITE)
-    connection.execute("INSERT INTO owners VALUES ('o', 1, 'h', 'b', 't', NULL)")
+    connection.execute("INSERT INTO owners (id, pid, host, boot_id, started_at) VALUES ('o', 1, 'h', 'b', 't')")
     connection.executemany(
         "INSERT INTO tasks (id, name, status, created_at, owner_id) VALUES (?, 'n', 'pending', 't', 'o')",
         ((f"{number:050}",) for number in range(pages * 10)),

@@ -37,7 +37,7 @@ _VERSIONS = [str(file.relative_to(_FOLDER)) for file in _FOLDER.glob("versions/*
 LATER_REVISION = """
 from alembic import op
 
-revision, down_revision = "0003", "0002"
+revision, down_revision = "0004", "0003"
 
 def upgrade():
     # SQLite's way of changing a table: copy it, and drop the old one.
@@ -69,10 +69,10 @@ def later_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
         (folder / "versions").mkdir(parents=True)
         for name in ("env.py", "script.py.mako", *_VERSIONS):
             (folder / name).write_text((migrate.migrations_folder() / name).read_text())
-        (folder / "versions" / "0003_later.py").write_text(LATER_REVISION.format(then=then))
+        (folder / "versions" / "0004_later.py").write_text(LATER_REVISION.format(then=then))
         monkeypatch.setattr(migrate, "migrations_folder", lambda: folder)
-        monkeypatch.setattr(migrate, "HEAD", "0003")
-        monkeypatch.setattr(migrate, "KNOWN", migrate.KNOWN | {"0003"})
+        monkeypatch.setattr(migrate, "HEAD", "0004")
+        monkeypatch.setattr(migrate, "KNOWN", migrate.KNOWN | {"0004"})
 
     return become
 
@@ -159,7 +159,7 @@ def test_an_older_journal_is_backed_up_and_upgraded(journal: Path, later_release
     assert backup.name.startswith(f"tasks.db.backup-{CURRENT}-")
     assert dump(backup) == before
     assert mode_of(backup) == 0o600
-    assert migrate.revision_of(journal) == "0003"
+    assert migrate.revision_of(journal) == "0004"
 
 
 def test_a_backup_holds_what_is_in_the_log_alone(journal: Path, later_release: Callable[[], None]) -> None:
@@ -183,7 +183,7 @@ def test_check_refuses_an_older_journal(journal: Path, later_release: Callable[[
     shutil.rmtree(owners_folder(journal))
     later_release()
     before = snapshot(journal.parent)
-    with pytest.raises(JournalVersionError, match=r"is at revision 0002, this release needs 0003: run `alembic"):
+    with pytest.raises(JournalVersionError, match=r"is at revision 0003, this release needs 0004: run `alembic"):
         ensure_current(journal, MigrateMode.CHECK)
     assert snapshot(journal.parent) == before
 
@@ -197,7 +197,7 @@ def test_check_waits_for_a_migration_under_way(journal: Path, later_release: Cal
         start.start()
         migrate.upgrade(journal)
     start.join()
-    assert migrate.revision_of(journal) == "0003"
+    assert migrate.revision_of(journal) == "0004"
 
 
 async def test_no_index_is_made_in_a_journal_that_was_migrated_meanwhile(journal: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from ailf.async_tasks import TaskManager
 from ailf.async_tasks.journal.care.inspection import companions
 from ailf.async_tasks.journal.care.migrate import ensure_current
-from ailf.async_tasks.journal.form import schema
+from ailf.async_tasks.journal.form import views
 from ailf.async_tasks.journal.form.engine import (
     ADVICE,
     Access,
@@ -126,7 +126,7 @@ def test_reads_from_many_threads_disturb_none(journal: Path) -> None:
     for thread in threads:
         thread.join()
     reader.close()
-    assert found == [len(schema.VIEWS)] * 1000
+    assert found == [len(views.VIEWS)] * 1000
 
 
 @pytest.mark.parametrize("name", sorted(ADVICE))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from ailf.async_tasks.journal.form import schema
+from ailf.async_tasks.journal.form import schema, views
 from ailf.async_tasks.states import ENDED, TRANSITIONS, EventKind, Reason, TaskStatus
 from tests.async_tasks.journal.support import (
     CANCELLED,
@@ -51,14 +51,14 @@ def test_the_migrations_make_what_the_code_says(connection: sqlite3.Connection, 
     engine = create_engine(f"sqlite:///{tmp_path / 'metadata.db'}")
     with engine.begin() as made:
         schema.metadata.create_all(made)
-        for statement in [*schema.VIEWS.values(), *schema.TRIGGERS.values()]:
+        for statement in [*views.VIEWS.values(), *schema.TRIGGERS.values()]:
             made.exec_driver_sql(statement)
     engine.dispose()
     plain = sqlite3.connect(tmp_path / "metadata.db")
     wanted, found = schema_of(plain), schema_of(connection)
     plain.close()
     assert found == wanted
-    assert len(found) == 3 + 7 + 5 + 4
+    assert len(found) == 5 + 9 + 7 + 5
 
 
 def test_the_mark_spells_the_name() -> None:
@@ -218,7 +218,7 @@ def test_a_number_comes_back_as_it_went_in(connection: sqlite3.Connection) -> No
         assert (type(found), found) == (type(value), value)
 
 
-@pytest.mark.parametrize("table", ["owners", "tasks", "task_events"])
+@pytest.mark.parametrize("table", ["owners", "tasks", "task_events", "task_logs", "journal"])
 def test_the_shell_s_schema_explains_each_table(journal: Path, table: str) -> None:
     """The CREATE that ``.schema`` shows begins with a comment, and times are explained where they are."""
     opened(journal).close()
@@ -227,18 +227,23 @@ def test_the_shell_s_schema_explains_each_table(journal: Path, table: str) -> No
     assert text.count("--") >= 3
 
 
-@pytest.mark.parametrize("view", sorted(schema.VIEWS))
+@pytest.mark.parametrize("view", sorted(views.VIEWS))
 def test_a_view_is_one_legible_line_a_row(connection: sqlite3.Connection, view: str) -> None:
     """Line breaks and the beginnings of terminal escapes in names, messages and errors are made visible."""
     for number, end in enumerate([{}, FAILED | {"error": ESCAPES, "error_type": ESCAPES}]):
         task_id = f"t{number}"
         insert(connection, "tasks", RUNNING | {"id": task_id, "name": ESCAPES, "progress_message": ESCAPES})
         insert(connection, "task_events", {"task_id": task_id, "at": LATE, "kind": "failed", "message": ESCAPES})
+        insert(
+            connection,
+            "task_logs",
+            {"task_id": task_id, "at": LATE, "level": 20, "level_name": "INFO", "logger": ESCAPES, "message": ESCAPES},
+        )
         update(connection, task_id, {"progress": 5} | end)
     rows = connection.execute(f"SELECT * FROM {view}").fetchall()
-    assert len(rows) == (2 if view in ("task_history", "task_timeline") else 1)
+    assert len(rows) == (1 if view in ("active_tasks", "failed_tasks", "task_stats") else 2)
     for row in rows:
-        assert "one two" in row[0 if view == "task_stats" else 1]
+        assert "one two" in row[0 if view in ("task_stats", "task_tree") else 1]
         text = "|".join(map(str, row))
         assert text.isprintable()
 

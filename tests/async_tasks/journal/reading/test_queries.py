@@ -162,8 +162,8 @@ def test_the_newest_come_in_the_order_of_the_table(connection: sqlite3.Connectio
 @pytest.mark.parametrize(
     ("sql", "index"),
     [
-        (owners._FAIL_TASKS, "tasks_by_owner (owner_id=?)"),
-        (owners._FAIL_EVENTS, "tasks_by_owner (owner_id=?)"),
+        (owners._FAIL_TASKS, "tasks_by_owner (owner_id=? AND status=?)"),
+        (owners._FAIL_EVENTS, "tasks_by_owner (owner_id=? AND status=?)"),
         (retention._DELETE_TASKS, "tasks_by_completed_at (status=? AND completed_at>? AND completed_at<?)"),
         (retention._DELETE_OWNERS, "tasks_by_owner (owner_id=?)"),
         ("SELECT * FROM failed_tasks", "tasks_by_completed_at (status=? AND completed_at>?)"),

@@ -92,7 +92,7 @@ async def test_a_lost_guard_is_an_error_of_that_row_alone(desk: Desk) -> None:
     other = sqlite3.connect(desk.path, isolation_level=None)
     other.execute("UPDATE tasks SET status = 'failed', reason = 'error', completed_at = started_at WHERE id = 'ended'")
     other.execute("DELETE FROM tasks WHERE id = 'deleted'")
-    other.execute("INSERT INTO owners VALUES ('other', 1, 'h', 'b', 'x', NULL)")
+    other.execute("INSERT INTO owners (id, pid, host, boot_id, started_at) VALUES ('other', 1, 'h', 'b', 'x')")
     other.execute("UPDATE tasks SET owner_id = 'other' WHERE id = 'taken'")
     other.close()
     events = desk.rows("SELECT count(*) FROM task_events")
