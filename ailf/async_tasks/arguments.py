@@ -1,18 +1,23 @@
 """What callers hand in, checked and made into values; each wrong one is an error that says what to give instead."""
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from numbers import Real
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar, Unpack
 
-from ailf.async_tasks.journal.form import encode_metadata, storable
+from ailf.async_tasks.journal.form import ENVIRONMENT_VARIABLE, encode_metadata, journal_path, storable
 from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import ENDED, TaskStatus
 from ailf.errors import InvalidArgumentError, InvalidTypeError
 
 MAX_ID_CHARACTERS = 255
+
+IN_MEMORY = ":memory:"
+"""Asks for a private journal, as SQLite's own name for a database that no file holds."""
 
 Choice = TypeVar("Choice", bound=StrEnum)
 Seconds = float | timedelta
@@ -90,6 +95,17 @@ def seconds(value: object, what: str, *, zero: bool = False) -> float:
 def optional_seconds(value: object, what: str, *, zero: bool = False) -> float | None:
     """The same, where None means no limit."""
     return None if value is None else seconds(value, what, zero=zero)
+
+
+def journal(value: object) -> Path | None:
+    """The path of a journal; None for the private one that is asked for as ":memory:", by name or by the environment.
+
+    Raises:
+        InvalidTypeError: it is no path.
+        InvalidArgumentError: no file can have this path.
+    """
+    named = os.environ.get(ENVIRONMENT_VARIABLE) if value is None else value
+    return None if named == IN_MEMORY else journal_path(value)
 
 
 def new_task_id(value: object) -> str:
@@ -197,26 +213,41 @@ def _moment(value: object, what: str) -> datetime | None:
         raise InvalidArgumentError(f"{what} is {_shown(value)}, which is no time in UTC: {error}.") from error
 
 
-def task_filter(
-    status: StatusArgument,
-    name: str | None,
-    metadata: Mapping[str, Any] | None,
-    created_after: datetime | None,
-    created_before: datetime | None,
-) -> TaskFilter:
+class Conditions(TypedDict, total=False):
+    """By what tasks are chosen, by every call that chooses some; of several conditions each must hold.
+
+    One that is left out, or None, is none.
+    """
+
+    name: str | None
+    """Exactly this name."""
+    metadata: Mapping[str, Any] | None
+    """Each of these keys with its value."""
+    created_after: datetime | None
+    """Submitted then or later; a naive datetime is local time."""
+    created_before: datetime | None
+    """Submitted before then."""
+
+
+def task_filter(status: StatusArgument = None, **conditions: Unpack[Conditions]) -> TaskFilter:
     """The conditions of ``list_tasks`` as a value.
 
     Raises:
         InvalidTypeError: one of them is of a wrong type.
         InvalidArgumentError: there is no such status, or metadata is no JSON.
     """
+    if unknown := conditions.keys() - Conditions.__annotations__.keys():
+        raise InvalidTypeError(
+            f"there is no condition {', '.join(sorted(unknown))}; see Conditions for those there are."
+        )
+    name, metadata = conditions.get("name"), conditions.get("metadata")
     metadata_text(metadata)
     return TaskFilter(
         statuses=_statuses(status),
         name=None if name is None else task_name(name),
         metadata=metadata or {},
-        created_after=_moment(created_after, "created_after"),
-        created_before=_moment(created_before, "created_before"),
+        created_after=_moment(conditions.get("created_after"), "created_after"),
+        created_before=_moment(conditions.get("created_before"), "created_before"),
     )
 
 

@@ -1,22 +1,18 @@
 """The reads of ``TaskManager``: each one SQL query over the whole history, with what is not written yet laid over."""
 
-import asyncio
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from typing import Unpack
 
 from ailf.async_tasks import arguments
+from ailf.async_tasks.arguments import Conditions
 from ailf.async_tasks.journal.form import task_event
 from ailf.async_tasks.journal.reading import Query, count_query, events_query, task_query, tasks_query
+from ailf.async_tasks.lifecycle import Lifecycle
 from ailf.async_tasks.model import TaskEvent, TaskFilter, TaskInfo
 from ailf.async_tasks.session import Session
-from ailf.errors import ManagerError, NotStartedError
 
 
-class History:
-    """What can be asked of a manager that was started."""
-
-    _session: Session | None = None
+class History(Lifecycle):
+    """What can be asked of a manager that was started; each blocking call has an awaitable twin."""
 
     def get_task_info(self, task_id: str) -> TaskInfo | None:
         """A task as it stands, of this run or an earlier one.
@@ -43,25 +39,19 @@ class History:
         self,
         status: arguments.StatusArgument = None,
         *,
-        name: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
         newest_first: bool = False,
         limit: int | None = None,
         offset: int = 0,
+        **conditions: Unpack[Conditions],
     ) -> list[TaskInfo]:
         """The tasks of the whole history that fit every condition, in order of submission; one SQL query.
 
         Args:
             status: a TaskStatus, its name in any case, or several of these; of none of these is no task.
-            name: exactly this name.
-            metadata: each of these keys with its value.
-            created_after: submitted then or later; a naive datetime is local time.
-            created_before: submitted before then.
             newest_first: in the opposite order.
             limit: at most so many.
             offset: without the first so many.
+            conditions: see ``Conditions``.
 
         Returns:
             The tasks.
@@ -73,51 +63,36 @@ class History:
             JournalError: the journal cannot be read.
         """
         session = self._started()
-        query = _page_query(
-            session,
-            arguments.task_filter(status, name, metadata, created_after, created_before),
-            newest_first=newest_first,
-            limit=limit,
-            offset=offset,
-        )
+        chosen = arguments.task_filter(status, **conditions)
+        query = _page_query(session, chosen, newest_first=newest_first, limit=limit, offset=offset)
         return session.infos(session.journal.reader.rows(query))
 
     async def alist_tasks(
         self,
         status: arguments.StatusArgument = None,
         *,
-        name: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
         newest_first: bool = False,
         limit: int | None = None,
         offset: int = 0,
+        **conditions: Unpack[Conditions],
     ) -> list[TaskInfo]:
         """The awaitable twin of ``list_tasks``: the event loop goes on while the journal is read."""
         session = self._here()
-        query = _page_query(
-            session,
-            arguments.task_filter(status, name, metadata, created_after, created_before),
-            newest_first=newest_first,
-            limit=limit,
-            offset=offset,
-        )
+        chosen = arguments.task_filter(status, **conditions)
+        query = _page_query(session, chosen, newest_first=newest_first, limit=limit, offset=offset)
         return session.infos(await session.journal.areader.rows(query))
 
-    def count_tasks(
-        self,
-        status: arguments.StatusArgument = None,
-        *,
-        name: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-    ) -> int:
+    def count_tasks(self, status: arguments.StatusArgument = None, **conditions: Unpack[Conditions]) -> int:
         """How many tasks fit every condition: see ``list_tasks`` for these, and for what is raised."""
-        reader = self._started().journal.reader
-        task_filter = arguments.task_filter(status, name, metadata, created_after, created_before)
-        [(number,)] = reader.rows(count_query(task_filter, reader.indexed_paths()))
+        session = self._started()
+        [(number,)] = session.journal.reader.rows(_count_query(session, arguments.task_filter(status, **conditions)))
+        return int(number)
+
+    async def acount_tasks(self, status: arguments.StatusArgument = None, **conditions: Unpack[Conditions]) -> int:
+        """The awaitable twin of ``count_tasks``: the event loop goes on while the journal is read."""
+        session = self._here()
+        query = _count_query(session, arguments.task_filter(status, **conditions))
+        [(number,)] = await session.journal.areader.rows(query)
         return int(number)
 
     def get_task_events(self, task_id: str) -> list[TaskEvent]:
@@ -133,24 +108,10 @@ class History:
         rows = self._started().journal.reader.rows(events_query(arguments.known_task_id(task_id)))
         return [task_event(row) for row in rows]
 
-    def _started(self) -> Session:
-        """The session; for calls that work in any thread."""
-        session = self._session
-        if session is None:
-            raise NotStartedError(
-                "The manager is not started; call `await manager.start()` first, or use `async with`."
-            )
-        session.assert_not_inherited()
-        return session
-
-    def _here(self) -> Session:
-        """The session; for calls that work on its event loop alone."""
-        session = self._started()
-        if session.loop is not asyncio.get_running_loop():
-            raise ManagerError(
-                "The manager was started on another event loop; use it there, or make one for this loop."
-            )
-        return session
+    async def aget_task_events(self, task_id: str) -> list[TaskEvent]:
+        """The awaitable twin of ``get_task_events``: the event loop goes on while the journal is read."""
+        rows = await self._here().journal.areader.rows(events_query(arguments.known_task_id(task_id)))
+        return [task_event(row) for row in rows]
 
 
 def _page_query(
@@ -163,3 +124,7 @@ def _page_query(
         limit=None if limit is None else arguments.count(limit, "limit"),
         offset=arguments.count(offset, "offset"),
     )
+
+
+def _count_query(session: Session, task_filter: TaskFilter) -> Query:
+    return count_query(task_filter, session.journal.reader.indexed_paths())

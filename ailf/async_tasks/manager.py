@@ -1,36 +1,27 @@
 """``TaskManager``, the face of the library: it checks what it is given, and wires the rooms behind it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import suppress
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ailf.async_tasks import arguments
 from ailf.async_tasks.history import History
 from ailf.async_tasks.ids import new_id
-from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
-from ailf.async_tasks.journal.form import journal_path
+from ailf.async_tasks.journal import Durability, MigrateMode
 from ailf.async_tasks.model import Health, Outcome, TaskEvent
 from ailf.async_tasks.running import Job, Observer, Submittable, TaskLog, discard
-from ailf.async_tasks.session import Session, in_own_thread, open_journal
+from ailf.async_tasks.settings import Settings
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import follow
 from ailf.errors import (
-    AilfError,
     InvalidTypeError,
     ManagerError,
-    NotStartedError,
     TaskCancelledError,
     TaskFailedError,
     TaskNotFoundError,
     WaitTimeoutError,
 )
-
-IN_MEMORY = ":memory:"
 
 
 class TaskManager(History):
@@ -71,112 +62,18 @@ class TaskManager(History):
             InvalidTypeError: an argument is of a wrong type.
             InvalidArgumentError: an argument has a wrong value.
         """
-        self._path = None if journal == IN_MEMORY else journal_path(journal)
-        self._task_timeout = arguments.optional_seconds(task_timeout, "task_timeout")
-        self._max_concurrency = (
-            None if max_concurrency is None else arguments.count(max_concurrency, "max_concurrency", least=1)
+        most = None if max_concurrency is None else arguments.count(max_concurrency, "max_concurrency", least=1)
+        settings = Settings(
+            path=arguments.journal(journal),
+            task_timeout=arguments.optional_seconds(task_timeout, "task_timeout"),
+            max_concurrency=most,
+            retention=arguments.retention_policy(retention),
+            cleanup_interval=arguments.seconds(cleanup_interval, "cleanup_interval"),
+            durability=arguments.one_of(Durability, durability, "durability"),
+            migrate=arguments.one_of(MigrateMode, migrate, "migrate"),
+            indexed_metadata=arguments.keys(indexed_metadata, "indexed_metadata"),
         )
-        self._retention: Retention = arguments.retention_policy(retention)
-        self._cleanup_interval = arguments.seconds(cleanup_interval, "cleanup_interval")
-        self._durability = arguments.one_of(Durability, durability, "durability")
-        self._migrate = arguments.one_of(MigrateMode, migrate, "migrate")
-        self._indexed_metadata = arguments.keys(indexed_metadata, "indexed_metadata")
-        self._observers: list[Observer] = [TaskLog()]
-        self._starting: asyncio.Future[Journal] | None = None
-        self._stopping: asyncio.Task[None] | None = None
-
-    @property
-    def journal(self) -> Path | None:
-        """The path of the journal, for the ``sqlite3`` shell; None for ":memory:" while not started."""
-        return self._session.journal.path if self._session is not None else self._path
-
-    async def start(self) -> None:
-        """Open the journal, creating or migrating it as needed, and recover what dead processes left.
-
-        Starting a started manager does nothing; a stopped one can be started again, and one that is
-        stopping is, once it has stopped.
-
-        Raises:
-            JournalError: the journal cannot be opened; NotAJournalError where the file is something
-                else, JournalVersionError where a newer release made it.
-            ManagerError: the manager was started on another event loop.
-        """
-        while self._session is not None:
-            self._here()
-            if self._stopping is None:
-                return
-            with suppress(AilfError):
-                await asyncio.shield(self._stopping)
-        if self._starting is None:
-            opening = partial(open_journal, self._path, self._durability, self._migrate, self._indexed_metadata)
-            self._starting = asyncio.ensure_future(in_own_thread(opening))
-            self._starting.add_done_callback(self._opened)
-        await asyncio.shield(self._starting)
-
-    def _opened(self, opening: asyncio.Future[Journal]) -> None:
-        # A callback, so that a start whose caller was cancelled still ends in one state or the other.
-        self._starting = None
-        if not opening.cancelled() and opening.exception() is None:
-            self._session = Session(
-                opening.result(),
-                opening.get_loop(),
-                self._max_concurrency,
-                self._retention,
-                observers=self._observers,
-            )
-            self._session.begin(self._cleanup_interval)
-
-    async def stop(self, drain: float | timedelta = 0) -> None:
-        """End every task, write how each ended, and free the journal.
-
-        Tasks that wait for a slot are cancelled at once. Stopping a stopped manager does nothing.
-
-        Args:
-            drain: for how many seconds running tasks may go on before they are cancelled.
-
-        Raises:
-            UnwrittenChangesError: the journal took no writes; it lists what is not in it.
-            ManagerError: called from inside of one of the manager's tasks, or on another event loop.
-            InvalidTypeError: ``drain`` is no length of time.
-            InvalidArgumentError: ``drain`` is negative.
-        """
-        seconds = arguments.seconds(drain, "drain", zero=True)
-        if self._starting is not None:
-            with suppress(AilfError):
-                await asyncio.shield(self._starting)
-        if self._session is None:
-            return
-        session = self._here()
-        if inside := session.task_around():
-            raise ManagerError(
-                f"stop() was called from inside task {inside}, whose end it would wait for; "
-                "call it from outside, or let the task return first."
-            )
-        if self._stopping is None:
-            self._stopping = session.loop.create_task(self._stop(session, seconds), name="ailf stop")
-        await asyncio.shield(self._stopping)
-
-    async def _stop(self, session: Session, drain: float) -> None:
-        try:
-            await session.end(drain)
-        finally:
-            self._session = None
-            self._stopping = None
-
-    async def __aenter__(self) -> Self:
-        """Start, as ``start`` does; where that is cancelled, stop: nobody else will."""
-        try:
-            await self.start()
-        except asyncio.CancelledError:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
-        """Stop, as ``stop`` does."""
-        await self.stop()
+        super().__init__(settings, [TaskLog()])
 
     async def submit(
         self,
@@ -221,7 +118,7 @@ class TaskManager(History):
         try:
             chosen_id = new_id() if task_id is None else arguments.new_task_id(task_id)
             chosen_name = job.name if name is None else arguments.task_name(name)
-            limit = self._task_timeout if timeout is None else arguments.seconds(timeout, "timeout")
+            limit = self._settings.task_timeout if timeout is None else arguments.seconds(timeout, "timeout")
             text = arguments.metadata_text(metadata)
         except BaseException:
             job.discard()
@@ -384,12 +281,6 @@ class TaskManager(History):
             JournalError: the journal takes no writes.
         """
         return await self._accepting().clean_up()
-
-    def _accepting(self) -> Session:
-        session = self._here()
-        if self._stopping is not None:
-            raise NotStartedError("The manager is stopping, and takes nothing new.")
-        return session
 
     async def _outcome(self, task_id: str, timeout: float | timedelta | None) -> Outcome | None:
         session = self._here()

@@ -4,17 +4,20 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ailf.async_tasks.journal import Durability, Journal, MigrateMode, Retention
+from ailf.async_tasks.journal import Journal
 from ailf.async_tasks.journal.form import task_info
 from ailf.async_tasks.journal.reading import Row, existing_query, task_query
 from ailf.async_tasks.model import Outcome, TaskInfo
 from ailf.async_tasks.others import Others
 from ailf.async_tasks.running import LiveTasks, Observer, Observers
+from ailf.async_tasks.settings import Settings
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import Commits
 from ailf.errors import JournalError, ManagerError, NotStartedError, UnwrittenChangesError, WaitTimeoutError
@@ -31,32 +34,61 @@ log = logging.getLogger("ailf.async_tasks")
 
 async def in_own_thread(work: Callable[[], T]) -> T:
     """Run what blocks in a thread of its own: the loop's pool may be full of tasks that are plain functions."""
-    with_one_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ailf journal")
-    try:
-        return await asyncio.get_running_loop().run_in_executor(with_one_thread, work)
-    finally:
-        with_one_thread.shutdown(wait=False)
+    return await _in_thread(work, lambda _: None)
 
 
-def open_journal(
-    path: Path | None, durability: Durability, mode: MigrateMode, indexed: Collection[str] = ()
-) -> Journal:
-    """Open a journal, or one of its own in a temporary folder; blocks.
+def journal_opening(settings: Settings) -> asyncio.Future[Journal]:
+    """Open a journal, or one of its own in a temporary folder, in a thread of its own.
+
+    Whoever cancels the future, or closes its loop, wants the journal no more: the thread closes what it opens.
 
     Args:
-        path: the journal; None is a temporary one.
-        durability: what a commit survives.
-        mode: what to do with a journal of an older release.
-        indexed: the keys of the metadata that must have an index.
+        settings: which journal, and how.
 
-    Raises:
-        JournalError: it cannot be opened.
+    Returns:
+        The journal, or the JournalError that says why it cannot be opened.
     """
-    if path is not None:
-        return Journal.open(path, durability, mode, indexed)
+    return _in_thread(partial(_open_journal, settings), Journal.close)
+
+
+def _in_thread(work: Callable[[], T], throw_away: Callable[[T], object]) -> asyncio.Future[T]:
+    """A daemon, unlike the threads of an executor: a program that is told to end does not wait for a lock."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def succeed(result: T) -> None:
+        if future.cancelled():
+            threading.Thread(target=throw_away, args=(result,), name="ailf clean-up", daemon=True).start()
+        else:
+            future.set_result(result)
+
+    def fail(error: BaseException) -> None:
+        if not future.cancelled():
+            future.set_exception(error)
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, whoever waits hears of it
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(fail, error)
+            return
+        try:
+            loop.call_soon_threadsafe(succeed, result)
+        except RuntimeError:
+            throw_away(result)
+
+    threading.Thread(target=run, name="ailf journal", daemon=True).start()
+    return future
+
+
+def _open_journal(settings: Settings) -> Journal:
+    opening = partial(Journal.open, durability=settings.durability, mode=settings.migrate)
+    if settings.path is not None:
+        return opening(settings.path, indexed=settings.indexed_metadata)
     folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
     try:
-        return Journal.open(folder / "tasks.db", durability, mode, indexed, folder)
+        return opening(folder / "tasks.db", indexed=settings.indexed_metadata, temporary=folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -66,45 +98,38 @@ class Session:
     """A manager at work."""
 
     def __init__(
-        self,
-        journal: Journal,
-        loop: asyncio.AbstractEventLoop,
-        max_concurrency: int | None,
-        retention: Retention,
-        *,
-        observers: Sequence[Observer] = (),
+        self, journal: Journal, loop: asyncio.AbstractEventLoop, settings: Settings, observers: Sequence[Observer]
     ) -> None:
         """Put an open journal to use.
 
         Args:
             journal: the journal.
             loop: the event loop on which all of it lives.
-            max_concurrency: how many tasks may run at a time; None is no limit.
-            retention: how long ended tasks are kept.
+            settings: how the manager was configured.
             observers: told of each task.
         """
         self.journal = journal
         self.loop = loop
         self.commits = Commits()
+        self._settings = settings
         journal.attach(loop, self.commits.notify)
-        self.live = LiveTasks(journal.writer.record, self.report, max_concurrency, Observers(observers))
-        self._retention = retention
+        self.live = LiveTasks(journal.writer.record, self.report, settings.max_concurrency, Observers(observers))
         self._cleaner: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
 
-    def begin(self, interval: float) -> None:
-        """Listen to other processes; clean up now, and again every so many seconds."""
+    def begin(self) -> None:
+        """Listen to other processes; clean up now, and again and again."""
         others = Others(self.journal, self.commits, self.live)
         self._listener = self.loop.create_task(others.listen(), name="ailf listener")
-        self._cleaner = self.loop.create_task(self._clean_up_regularly(interval), name="ailf clean-up")
+        self._cleaner = self.loop.create_task(self._clean_up_regularly(), name="ailf clean-up")
 
-    async def _clean_up_regularly(self, interval: float) -> None:
+    async def _clean_up_regularly(self) -> None:
         while True:
             try:
                 await self.clean_up()
             except JournalError as error:
                 log.warning("The scheduled clean-up failed and will be tried again: %s", error)
-            await asyncio.sleep(interval)
+            await asyncio.sleep(self._settings.cleanup_interval)
 
     async def clean_up(self) -> int:
         """Recover what dead processes left, and delete what was kept long enough; returns how many tasks.
@@ -113,7 +138,7 @@ class Session:
             JournalError: the journal takes no writes.
         """
         await self.journal.recover()
-        deleted = await self.journal.delete_ended(self._retention)
+        deleted = await self.journal.delete_ended(self._settings.retention)
         if deleted:
             self.live.remembered.forget_outcomes()
         if kept := self.live.remembered.result_ids():
@@ -150,6 +175,12 @@ class Session:
                 + ("; ..." if len(unwritten) > 5 else "."),  # noqa: PLR2004 - what fits a line
                 unwritten=unwritten,
             )
+
+    def abandon(self) -> None:
+        """Close what a closed event loop has left: journal how the tasks ended that it still had; blocks."""
+        self.live.abandon()
+        self.journal.close()
+        self.journal.remove_temporary()
 
     def task_around(self) -> str | None:
         """The id of the live task that makes this very call, if one does."""

@@ -160,7 +160,7 @@ def chosen_tasks(
 ) -> TaskFilter:
     """The tasks that the options choose."""
     states = {TaskStatus(one) for one in status} | ({TaskStatus.FAILED} if failed else set())
-    return task_filter(states or None, name, dict(metadata), since, until)
+    return task_filter(states or None, name=name, metadata=dict(metadata), created_after=since, created_before=until)
 
 
 def complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ async def test_a_round_says_how_many_it_deleted(journal: Path) -> None:
         await asyncio.gather(*(manager.wait_for_task(task_id) for task_id in ids))
         running = await manager.submit(asyncio.Event().wait())
         assert manager._session is not None
-        manager._session._retention = {TaskStatus.COMPLETED: timedelta(0)}
+        manager._session._settings = replace(manager._session._settings, retention={TaskStatus.COMPLETED: timedelta(0)})
         assert await manager.cleanup() == 450
         assert await manager.cleanup() == 0
         assert [info.id for info in manager.list_tasks()] == [running]

@@ -119,7 +119,7 @@ def test_states_and_reasons_are_their_words() -> None:
 def test_every_state_has_its_event() -> None:
     """Going into a state writes one kind of event; only progress is of no state."""
     assert set(EVENT_OF_STATUS) == set(TaskStatus)
-    assert set(EventKind) - set(EVENT_OF_STATUS.values()) == {EventKind.PROGRESS}
+    assert set(EventKind) - set(EVENT_OF_STATUS.values()) == {EventKind.PROGRESS, EventKind.LEFT_OUT}
     assert len(set(EVENT_OF_STATUS.values())) == len(TaskStatus)
 
 

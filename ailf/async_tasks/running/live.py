@@ -189,6 +189,12 @@ class LiveTasks:
                 )
                 self._end(task, Outcome(TaskStatus.FAILED, Reason.SHUTDOWN, error=error))
 
+    def abandon(self) -> None:
+        """Record how each task ended whose event loop is gone: not a line of it will run any more."""
+        for task in list(self._tasks.values()):
+            if task.outcome is None:
+                self._end(task, Outcome(TaskStatus.CANCELLED, Reason.SHUTDOWN))
+
     async def _runners_done(self, timeout: float) -> None:
         runners = [task.runner for task in self._tasks.values() if task.runner is not None]
         if runners:
