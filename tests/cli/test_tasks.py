@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ailf.async_tasks.journal.reading import reports
+from ailf.async_tasks.journal.reading.reports import lists
 from tests.async_tasks.journal.support import LATE, RUNNING, insert, opened, snapshot
 from tests.cli.conftest import HOSTILE, Ailf
 
@@ -275,5 +276,5 @@ def test_reading_leaves_the_journal_and_its_folder_as_they_were(full: Path, ailf
 def test_ids_like_uses_the_index(full: Path) -> None:
     """The beginning of an id is found among a million as among ten."""
     with closing(opened_again(full)) as connection:
-        plan = connection.execute("EXPLAIN QUERY PLAN " + reports._LIKE_ID, ("aa", "aa", "aa", 6)).fetchall()
+        plan = connection.execute("EXPLAIN QUERY PLAN " + lists._LIKE_ID, ("aa", "aa", "aa", 6)).fetchall()
     assert not [line for *_, line in plan if line.startswith("SCAN tasks")]

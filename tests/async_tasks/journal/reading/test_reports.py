@@ -10,6 +10,7 @@ import pytest
 
 from ailf.async_tasks.journal.reading import reports
 from ailf.async_tasks.journal.reading.queries import Query, Shape, bound
+from ailf.async_tasks.journal.reading.reports import lists, present, timeline
 from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import TaskStatus
 from tests.async_tasks.journal.support import LATE, opened
@@ -36,12 +37,12 @@ QUICK = {
         TaskFilter(statuses=(TaskStatus.FAILED,)), reports.Sort.CREATED, descending=True, limit=51
     ),
     "list --name": reports.sorted_query(TaskFilter(name="x"), reports.Sort.CREATED, descending=True, limit=51),
-    "running": bound(reports._RUNNING, {"limit": 5}),
-    "latest": bound(reports._LATEST[TaskStatus.FAILED], {"limit": 5}),
-    "submitted": bound(reports._SUBMITTED, {"since": LATE}),
-    "ended": bound(reports._ENDED, {"since": LATE}),
-    "period": bound(reports._PERIOD, {"begin": LATE, "end": LATE, "limit": 5}),
-    "a page": bound(reports._page(Shape()), {"after": 5, "limit": 5}),
+    "running": bound(present._RUNNING, {"limit": 5}),
+    "latest": bound(present._LATEST[TaskStatus.FAILED], {"limit": 5}),
+    "submitted": bound(present._SUBMITTED, {"since": LATE}),
+    "ended": bound(present._ENDED, {"since": LATE}),
+    "period": bound(timeline._PERIOD, {"begin": LATE, "end": LATE, "limit": 5}),
+    "a page": bound(lists._page(Shape()), {"after": 5, "limit": 5}),
 }
 
 
