@@ -1,12 +1,11 @@
 """What a result back-end says about a task, read into values: pure functions."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeGuard
 
-from ailf.errors import RemoteTaskError, RemoteTaskFailedError, RemoteTaskRevokedError
+from ailf.errors import RemoteTaskError, RemoteTaskRevokedError, failure_type
 
 
 class Stage(StrEnum):
@@ -161,30 +160,9 @@ def failure(reply: Reply, celery_id: str) -> RemoteTaskError:
     """
     if reply.stage is Stage.REVOKED:
         return RemoteTaskRevokedError(f"The Celery task {celery_id} was revoked: {reply.error}.", celery_id=celery_id)
-    error = _failure_type(reply.error_type)(
+    error = failure_type(reply.error_type)(
         reply.error, celery_id=celery_id, error_type=reply.error_type, remote_traceback=reply.traceback
     )
     if reply.traceback is not None:
         error.__cause__ = RemoteTracebackError(reply.traceback)
     return error
-
-
-def _failure_type(error_type: str) -> type[RemoteTaskFailedError]:
-    module, _, name = error_type.rpartition(".")
-    namespace = {"__module__": module or "builtins", "__qualname__": name}
-    known = _known_type(module or "builtins", name)
-    if known is not None:
-        try:
-            return type(name, (RemoteTaskFailedError, known), namespace)
-        except TypeError:
-            # Its layout or its metaclass does not go with ours.
-            pass
-    return type(name, (RemoteTaskFailedError,), namespace)
-
-
-def _known_type(module: str, name: str) -> type[Exception] | None:
-    # Looked up among what is imported already: a name that came over the wire imports nothing.
-    known = getattr(sys.modules.get(module), name, None)
-    if isinstance(known, type) and issubclass(known, Exception) and not issubclass(known, RemoteTaskFailedError):
-        return known
-    return None
