@@ -23,11 +23,12 @@ CREATE TABLE owners (
   host TEXT NOT NULL,
   boot_id TEXT NOT NULL,  -- of the host's boot: the same pid after a reboot is another process
   started_at TEXT NOT NULL,
-  stopped_at TEXT,        -- NULL while it runs; set by its stop, or by the recovery after its death
+  stopped_at TEXT,        -- when it stopped; NULL while it runs, and where it died
   process_started INTEGER,  -- when its process started, in clock ticks after the boot; NULL where that cannot be told
   pid_namespace TEXT,     -- of its process: the same pid in another container is another process
   retention TEXT,         -- for how many seconds its tasks are kept, by end state, as JSON; a state that is missing is
                           -- kept for ever; NULL: not known
+  found_dead_at TEXT,     -- when a recovery found that it had died without a stop
   PRIMARY KEY (id),
   CONSTRAINT retention_is_json CHECK (retention IS NULL OR json_valid(retention))
 ) STRICT"""
@@ -817,7 +818,9 @@ def downgrade() -> None:
     drop("trigger")
     run(["DROP TABLE task_logs", "DROP TABLE journal"])
     op.execute("PRAGMA legacy_alter_table=ON")
-    make_anew("owners", OWNERS_BEFORE, OWNER_COLUMNS, "rowid")
+    # The earlier release has one column for both ways to come to an end.
+    ended = OWNER_COLUMNS.replace("stopped_at", "coalesce(stopped_at, found_dead_at)")
+    make_anew("owners", OWNERS_BEFORE, OWNER_COLUMNS, "rowid", values=ended)
     # JSON is JSON to the earlier release, whatever made it.
     formats = TASK_COLUMNS.replace(
         "result_format", "replace(replace(result_format, 'lossy', 'json'), 'custom', 'json')"

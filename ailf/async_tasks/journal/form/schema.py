@@ -64,6 +64,7 @@ owners = Table(
     Column("process_started", INTEGER),
     Column("pid_namespace", Text),
     Column("retention", Text),
+    Column("found_dead_at", Text),
     CheckConstraint("retention IS NULL OR json_valid(retention)", name="retention_is_json"),
     sqlite_strict=True,
 )

@@ -19,7 +19,7 @@ JOURNALS = Path(__file__).with_name("journals")
 FIRST, SECOND = (f"revision-000{number}.db.gz" for number in (1, 2))
 
 NEW_COLUMNS = {
-    "owners": {"process_started", "pid_namespace", "retention"},
+    "owners": {"process_started", "pid_namespace", "retention", "found_dead_at"},
     "tasks": {"parent_id"},
     "task_events": set(),
 }
@@ -122,7 +122,7 @@ def test_every_column_explains_itself(earlier: Path) -> None:
 
 
 def test_what_an_earlier_release_has_no_word_for_is_json_to_it(earlier: Path) -> None:
-    """A downgrade keeps each result, as JSON, and drops the events of a kind that it does not know."""
+    """A downgrade keeps each result as JSON, drops events of a kind that it does not know, has one word for an end."""
     from alembic import command
 
     revision = migrate.revision_of(earlier)
@@ -131,12 +131,14 @@ def test_what_an_earlier_release_has_no_word_for_is_json_to_it(earlier: Path) ->
     connection.execute("DROP TRIGGER tasks_end_once")
     connection.execute("UPDATE tasks SET result_format = 'lossy', result = '[1]' WHERE id = 'odd'")
     connection.execute("INSERT INTO task_events (task_id, at, kind) VALUES ('odd', '2026', 'left_out')")
+    connection.execute("UPDATE owners SET stopped_at = NULL, found_dead_at = '2026'")
     connection.commit()
     connection.close()
     command.downgrade(migrate.alembic_config(earlier), str(revision))
     after = content(earlier)
     assert [row["result_format"] for row in after["tasks"] if row["id"] == "odd"] == ["json"]
     assert "left_out" not in {row["kind"] for row in after["task_events"]}
+    assert {row["stopped_at"] for row in after["owners"]} == {"2026"}
 
 
 async def test_a_manager_goes_on_with_the_first_revision_s_journal(first: Path) -> None:
