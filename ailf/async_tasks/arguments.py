@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum
 from numbers import Real
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
@@ -20,6 +20,14 @@ IN_MEMORY = ":memory:"
 """Asks for a private journal, as SQLite's own name for a database that no file holds."""
 
 Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class Parent(Enum):
+    """Whose child a task is, where nobody has said it."""
+
+    CURRENT = "the task in which it is submitted, if it is in one"
+
+
 Seconds = float | timedelta
 StatusArgument = TaskStatus | str | Iterable[TaskStatus | str] | None
 RetentionArgument = Seconds | None | Mapping[TaskStatus | str, Seconds | None]
@@ -125,14 +133,14 @@ def new_task_id(value: object) -> str:
     return value
 
 
-def known_task_id(value: object) -> str:
+def known_task_id(value: object, what: str = "task_id") -> str:
     """An id to look a task up by; what no task can have as its id finds nothing.
 
     Raises:
         InvalidTypeError: it is no text.
     """
     if not isinstance(value, str):
-        raise InvalidTypeError(f"task_id is {_shown(value)}; give the text that submit returned.")
+        raise InvalidTypeError(f"{what} is {_shown(value)}; give the text that submit returned.")
     return storable(value)
 
 
@@ -227,6 +235,17 @@ class Conditions(TypedDict, total=False):
     """Submitted then or later; a naive datetime is local time."""
     created_before: datetime | None
     """Submitted before then."""
+    parent: str | None
+    """Submitted inside of this task."""
+    quiet_for: Seconds | None
+    """Running, and without a word for so long, in seconds or as a timedelta: no event, no line in its log."""
+
+
+def _ago(value: object, what: str) -> datetime:
+    try:
+        return datetime.now(UTC) - timedelta(seconds=seconds(value, what))
+    except OverflowError:
+        raise InvalidArgumentError(f"{what} is {_shown(value)}: no calendar goes back so far.") from None
 
 
 def task_filter(status: StatusArgument = None, **conditions: Unpack[Conditions]) -> TaskFilter:
@@ -234,7 +253,7 @@ def task_filter(status: StatusArgument = None, **conditions: Unpack[Conditions])
 
     Raises:
         InvalidTypeError: one of them is of a wrong type.
-        InvalidArgumentError: there is no such status, or metadata is no JSON.
+        InvalidArgumentError: there is no such status, metadata is no JSON, or a length of time is not above 0.
     """
     if unknown := conditions.keys() - Conditions.__annotations__.keys():
         raise InvalidTypeError(
@@ -242,12 +261,15 @@ def task_filter(status: StatusArgument = None, **conditions: Unpack[Conditions])
         )
     name, metadata = conditions.get("name"), conditions.get("metadata")
     metadata_text(metadata)
+    parent, quiet_for = conditions.get("parent"), conditions.get("quiet_for")
     return TaskFilter(
         statuses=_statuses(status),
         name=None if name is None else task_name(name),
         metadata=metadata or {},
         created_after=_moment(conditions.get("created_after"), "created_after"),
         created_before=_moment(conditions.get("created_before"), "created_before"),
+        parent_id=None if parent is None else known_task_id(parent, "parent"),
+        quiet_since=None if quiet_for is None else _ago(quiet_for, "quiet_for"),
     )
 
 

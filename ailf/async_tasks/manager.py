@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ailf.async_tasks import arguments
+from ailf.async_tasks.arguments import Parent
 from ailf.async_tasks.history import History
 from ailf.async_tasks.ids import new_id
 from ailf.async_tasks.journal import Durability, MigrateMode
@@ -83,6 +84,7 @@ class TaskManager(History):
         name: str | None = None,
         timeout: float | timedelta | None = None,
         metadata: Mapping[str, Any] | None = None,
+        parent: str | Parent | None = Parent.CURRENT,
     ) -> str:
         """Have something run as a task; returns once the task is in the journal.
 
@@ -95,14 +97,17 @@ class TaskManager(History):
             timeout: its time limit, from its start on, in seconds or as a timedelta; None is the
                 manager's ``task_timeout``.
             metadata: what to attach: a dict that is a JSON object.
+            parent: the id of the task whose child it is; None is nobody's. Left out, it is the task in which this
+                is called, if it is one of the same journal.
 
         Returns:
             The task's id. The caller has it before the first line of the task runs.
 
         Raises:
             InvalidTypeError: an argument is of a wrong type: not awaitable, no JSON object.
-            InvalidArgumentError: an argument has a wrong value: a time limit not above 0, a coroutine
-                that was awaited already. DuplicateTaskError where the id is in the journal already.
+            InvalidArgumentError: an argument has a wrong value: a time limit not above 0, a coroutine that was
+                awaited already, a parent that is unknown or the task itself. DuplicateTaskError where the id
+                is in the journal already.
             NotStartedError: the manager was not started, or is stopping.
             ManagerError: called on another event loop than ``start``.
             JournalError: the journal takes no writes.
@@ -120,10 +125,11 @@ class TaskManager(History):
             chosen_name = job.name if name is None else arguments.task_name(name)
             limit = self._settings.task_timeout if timeout is None else arguments.seconds(timeout, "timeout")
             text = arguments.metadata_text(metadata)
+            parent_id = session.families.parent_of(chosen_id, parent)
         except BaseException:
             job.discard()
             raise
-        await session.live.submit(job, chosen_id, chosen_name, limit, text)
+        await session.live.submit(job, chosen_id, chosen_name, limit, text, parent_id=parent_id)
         return chosen_id
 
     def update_progress(self, task_id: str, progress: float, message: str | None = None) -> bool:
@@ -144,21 +150,25 @@ class TaskManager(History):
         """
         return self._started().live.report(arguments.known_task_id(task_id), progress, message)
 
-    async def cancel_task(self, task_id: str) -> bool:
+    async def cancel_task(self, task_id: str, *, children: bool = False) -> bool:
         """Cancel a task, and wait until it has ended and that is committed.
 
         Args:
             task_id: the task; one that waits for a slot never starts. One that another living process
                 runs is asked for through the journal: its manager notices within a second.
+            children: cancel what was submitted in it as well, down to the leaves: first the task, then those that
+                it left unfinished. Should the caller be one of them, the rest is cancelled all the same.
 
         Returns:
-            True if it ended CANCELLED; False if it is unknown, had ended before, or ended otherwise.
+            True if it ended CANCELLED; False if it is unknown, had ended before, or ended otherwise. With
+            ``children``, also False if one of those ended otherwise; the log says which, and how.
 
         Raises:
             NotStartedError: the manager was not started.
             ManagerError: called on another event loop than ``start``.
         """
-        return await self._here().cancel(arguments.known_task_id(task_id))
+        session, known_id = self._here(), arguments.known_task_id(task_id)
+        return await (session.families.cancel(known_id) if children else session.cancel(known_id))
 
     async def wait_for_task(self, task_id: str, timeout: float | timedelta | None = None) -> Any:
         """Wait until a task ends, without disturbing it: neither the time-out nor a cancelled wait does.

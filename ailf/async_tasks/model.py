@@ -121,6 +121,8 @@ class Submitted(NamedTuple):
     """The metadata as JSON text."""
     starts: bool = False
     """Whether it runs at once; otherwise it waits for a slot."""
+    parent_id: str | None = None
+    """The task in which it was submitted."""
 
 
 class Started(NamedTuple):
@@ -163,3 +165,6 @@ class TaskFilter:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     created_after: datetime | None = None
     created_before: datetime | None = None
+    parent_id: str | None = None
+    quiet_since: datetime | None = None
+    """Running, and without a word from then on."""

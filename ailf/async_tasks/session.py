@@ -11,12 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from ailf.async_tasks.families import Families
 from ailf.async_tasks.journal import Journal
 from ailf.async_tasks.journal.form import task_info
 from ailf.async_tasks.journal.reading import Row, existing_query, task_query
 from ailf.async_tasks.model import Outcome, TaskInfo
 from ailf.async_tasks.others import Others
-from ailf.async_tasks.running import LiveTasks, Observer, Observers
+from ailf.async_tasks.running import Desk, LiveTasks, Observer, Observers
 from ailf.async_tasks.settings import Settings
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import Commits
@@ -113,7 +114,9 @@ class Session:
         self.commits = Commits()
         self._settings = settings
         journal.attach(loop, self.commits.notify)
-        self.live = LiveTasks(journal.writer.record, self.report, settings.max_concurrency, Observers(observers))
+        desk = Desk(journal.path.resolve(), self.report)
+        self.live = LiveTasks(journal.writer.record, desk, settings.max_concurrency, Observers(observers))
+        self.families = Families(journal, self.live, desk, self.cancel)
         self._cleaner: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
 

@@ -395,17 +395,8 @@ FROM task_logs JOIN tasks ON tasks.id = task_logs.task_id
 ORDER BY task_logs.seq""",
     """\
 CREATE VIEW task_tree AS
-WITH RECURSIVE family(number, depth, place) AS (
-  -- A task whose parent is not in the journal any more stands at the top.
-  SELECT rowid, 0, printf('%016x', rowid) FROM tasks
-  WHERE parent_id IS NULL OR parent_id NOT IN (SELECT id FROM tasks)
-  UNION ALL
-  SELECT tasks.rowid, depth + 1, place || printf('%016x', tasks.rowid)
-  FROM family JOIN tasks AS parents ON parents.rowid = family.number JOIN tasks ON tasks.parent_id = parents.id
-  WHERE depth < 100
-)
 SELECT
-  substr(printf('%*s', 2 * depth, ''), 1, 40) || (SELECT CASE WHEN line GLOB '*[' || char(1, 45, 31, 127, 45, 159, 1564, 8206, 8207, 8232, 45, 8238, 8294, 45, 8297) || ']*' THEN (
+  substr(printf('%*s', 2 * json_extract(member.value, '$[1]'), ''), 1, 40) || (SELECT CASE WHEN line GLOB '*[' || char(1, 45, 31, 127, 45, 159, 1564, 8206, 8207, 8232, 45, 8238, 8294, 45, 8297) || ']*' THEN (
       WITH RECURSIVE each(place, code) AS (
         SELECT 1, unicode(line)
         UNION ALL
@@ -415,7 +406,7 @@ SELECT
         CASE WHEN char(code) NOT GLOB '*[' || char(1, 45, 31, 127, 45, 159, 1564, 8206, 8207, 8232, 45, 8238, 8294, 45, 8297) || ']*' THEN char(code)
         ELSE printf(CASE WHEN code < 256 THEN '\\x%02x' ELSE '\\u%04x' END, code) END, ''
       ) FROM each
-    ) ELSE line END FROM (SELECT replace(replace(replace(substr(name, 1, 40), char(9), ' '), char(10), ' '), char(13), ' ') AS line)) AS task,
+    ) ELSE line END FROM (SELECT replace(replace(replace(substr(tasks.name, 1, 40), char(9), ' '), char(10), ' '), char(13), ' ') AS line)) AS task,
   status,
   round((julianday(coalesce(completed_at, 'now')) - julianday(started_at)) * 86400, 3) AS ran_s,
   CASE status
@@ -454,9 +445,26 @@ SELECT
       ) FROM each
     ) ELSE line END FROM (SELECT replace(replace(replace(substr(progress_message, 1, 60), char(9), ' '), char(10), ' '), char(13), ' ') AS line))
   END AS outcome,
-  id
-FROM family JOIN tasks ON tasks.rowid = family.number
-ORDER BY place""",
+  tasks.id
+FROM (
+  -- A task whose parent is not in the journal any more stands at the top.
+  SELECT rowid AS top, id AS top_id FROM tasks
+  WHERE parent_id IS NULL OR NOT EXISTS (SELECT 1 FROM tasks AS parents WHERE parents.id = tasks.parent_id)
+) CROSS JOIN json_each(
+  CASE WHEN EXISTS (SELECT 1 FROM tasks AS children WHERE children.parent_id = top_id) THEN (
+    WITH RECURSIVE family(number, depth, place) AS (
+      SELECT top, 0, ''
+      UNION ALL
+      SELECT children.rowid, depth + 1, place || printf('%016x', children.rowid)
+      FROM family JOIN tasks AS parents ON parents.rowid = family.number
+        JOIN tasks AS children ON children.parent_id = parents.id
+      WHERE depth < 100
+      ORDER BY 3
+    )
+    SELECT json_group_array(json_array(number, depth)) FROM family
+  ) ELSE json_array(json_array(top, 0)) END
+) AS member CROSS JOIN tasks ON tasks.rowid = json_extract(member.value, '$[0]')
+ORDER BY top DESC""",
     """\
 CREATE VIEW task_stats AS
 WITH ran AS (

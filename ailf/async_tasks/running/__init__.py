@@ -4,13 +4,14 @@ It records changes and is told when they are committed; it knows no SQL. It may 
 arguments and what the journal says of a result and of a record, and nothing of who reads, who is alive or who manages.
 """
 
-from ailf.async_tasks.running.context import CurrentTask, current_task
+from ailf.async_tasks.running.context import CurrentTask, Desk, current_task, parent_at
 from ailf.async_tasks.running.live import LiveTasks
 from ailf.async_tasks.running.observing import Observer, Observers, TaskLog
 from ailf.async_tasks.running.runner import Job, Submittable, discard
 
 __all__ = [
     "CurrentTask",
+    "Desk",
     "Job",
     "LiveTasks",
     "Observer",
@@ -19,4 +20,5 @@ __all__ = [
     "TaskLog",
     "current_task",
     "discard",
+    "parent_at",
 ]

@@ -16,7 +16,7 @@ from ailf.async_tasks import arguments
 from ailf.async_tasks.journal.form import encode_result
 from ailf.async_tasks.journal.writing import Record
 from ailf.async_tasks.model import Ended, Outcome, Progressed, Started, Submitted, TaskInfo
-from ailf.async_tasks.running.context import CurrentTask, enter
+from ailf.async_tasks.running.context import CurrentTask, Desk, enter
 from ailf.async_tasks.running.live_task import LiveTask, resolve
 from ailf.async_tasks.running.observing import Observers
 from ailf.async_tasks.running.remembered import Remembered
@@ -29,19 +29,18 @@ UNWIND_SECONDS = 10.0
 
 log = logging.getLogger("ailf.async_tasks")
 
-Report = Callable[[str, float, str | None], bool]
 RecordChange = Callable[[Record], None]
 
 
 class LiveTasks:
     """The tasks of one manager, the slots they run in, and the queue for a slot."""
 
-    def __init__(self, record: RecordChange, report: Report, max_concurrency: int | None, observers: Observers) -> None:
+    def __init__(self, record: RecordChange, desk: Desk, max_concurrency: int | None, observers: Observers) -> None:
         """Begin with none.
 
         Args:
             record: has a change written; calls back on the loop when it is.
-            report: what ``current_task().update_progress`` calls.
+            desk: what ``current_task()`` calls.
             max_concurrency: how many may run at a time; None is no limit.
             observers: told of each task.
         """
@@ -59,7 +58,7 @@ class LiveTasks:
         self._on_submitted = self._submitted
         self._on_started = self._started
         self._on_unwound = self._unwound
-        self._report = report
+        self._desk = desk
         # Held where a report of progress, from any thread, must not come after the end.
         self._lock = threading.Lock()
 
@@ -77,7 +76,9 @@ class LiveTasks:
         task = self._runners.get(runner)
         return None if task is None else task.id
 
-    async def submit(self, job: Job, task_id: str, name: str, timeout: float | None, metadata: str) -> None:
+    async def submit(
+        self, job: Job, task_id: str, name: str, timeout: float | None, metadata: str, *, parent_id: str | None = None
+    ) -> None:
         """Record a new task, and start it or queue it; returns once its row is committed.
 
         Raises:
@@ -87,11 +88,12 @@ class LiveTasks:
         if task_id in self._tasks:
             job.discard()
             raise DuplicateTaskError(f"A task with the id {task_id!r} is unfinished; choose another id.")
-        task = self._tasks[task_id] = LiveTask(task_id, job, name, timeout)
+        task = self._tasks[task_id] = LiveTask(task_id, job, name, timeout, parent_id)
         if starts := not self._queue and self._has_free_slot():
             self._take_slot(task)
         written = task.written = asyncio.get_running_loop().create_future()
-        self._record((Submitted(task_id, task.last_at, name, timeout, metadata, starts), self._on_submitted, task))
+        change = Submitted(task_id, task.last_at, name, timeout, metadata, starts, parent_id)
+        self._record((change, self._on_submitted, task))
         try:
             await written
         except AilfError as refusal:
@@ -244,7 +246,7 @@ class LiveTasks:
         task.runner.add_done_callback(self._on_unwound, context=task.context)
 
     async def _run(self, task: LiveTask) -> None:
-        enter(CurrentTask(task.id, self._report))
+        enter(CurrentTask(task.id, task.parent_id, self._desk))
         self._observers.started(task.id, task.name)
         outcome = await execute(task.job, task.timeout)
         if outcome.status is TaskStatus.CANCELLED and task.stop_reason is not None:

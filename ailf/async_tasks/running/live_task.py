@@ -14,15 +14,16 @@ class LiveTask:
     """A task of this process that has not ended in the journal yet."""
 
     __slots__ = (
-        *("context", "id", "is_journaled", "is_over", "job", "last_at", "message", "name", "outcome"),
+        *("context", "id", "is_journaled", "is_over", "job", "last_at", "message", "name", "outcome", "parent_id"),
         *("progress", "refusal", "result", "runner", "status", "stop_reason", "timeout", "waiters", "written"),
     )
 
-    def __init__(self, task_id: str, job: Job, name: str, timeout: float | None) -> None:
+    def __init__(self, task_id: str, job: Job, name: str, timeout: float | None, parent_id: str | None) -> None:
         self.id = task_id
         self.job = job
         self.name = name
         self.timeout = timeout
+        self.parent_id = parent_id
         self.context = contextvars.copy_context()
         self.written: asyncio.Future[None] | None = None
         """What its submitter waits for."""

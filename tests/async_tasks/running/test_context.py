@@ -3,11 +3,12 @@
 import asyncio
 import contextvars
 import threading
+from pathlib import Path
 
 import pytest
 
 from ailf.async_tasks import CurrentTask, current_task
-from ailf.async_tasks.running.context import enter
+from ailf.async_tasks.running.context import Desk, enter
 from ailf.errors import ManagerError
 
 Reported = list[tuple[str, float, str | None]]
@@ -20,7 +21,7 @@ def task_that_reports_to(reported: Reported, task_id: str = "x") -> CurrentTask:
         reported.append((task_id, progress, message))
         return progress < 100
 
-    return CurrentTask(task_id, report)
+    return CurrentTask(task_id, "above", Desk(Path("tasks.db"), report))
 
 
 def test_there_is_none_outside_of_a_task() -> None:
@@ -78,6 +79,6 @@ async def test_what_a_task_starts_inherits_it() -> None:
 def test_it_shows_its_id_and_cannot_be_changed() -> None:
     """The value is frozen, and its ``repr`` is short."""
     task = task_that_reports_to([])
-    assert repr(task) == "CurrentTask(id='x')"
+    assert repr(task) == "CurrentTask(id='x', parent_id='above')"
     with pytest.raises(AttributeError):
         task.id = "y"  # type: ignore[misc]

@@ -37,7 +37,7 @@ from ailf.async_tasks.journal.form.rows import (
 )
 from ailf.async_tasks.journal.form.schema import APPLICATION_ID, journal, owners, task_events, task_logs, tasks
 from ailf.async_tasks.journal.form.sql import Statement, named, positional
-from ailf.async_tasks.journal.form.views import stats_sql
+from ailf.async_tasks.journal.form.views import last_said_sql, stats_sql
 
 __all__ = [
     "ADVICE",
@@ -62,6 +62,7 @@ __all__ = [
     "journal_error",
     "journal_path",
     "key_in",
+    "last_said_sql",
     "leaving_nothing",
     "metadata_path",
     "microseconds_text",

@@ -48,13 +48,18 @@ _TO_GO = (
 )
 """The seconds that a running task still needs, if it goes on as it went."""
 
-_LAST_SAID = """\
+
+def last_said_sql() -> str:
+    """The time of a task's last event, or of the last line in its log, as an expression over ``tasks``."""
+    return """\
 max(
     coalesce((SELECT at FROM task_events WHERE task_id = tasks.id ORDER BY seq DESC LIMIT 1), ''),
     coalesce((SELECT at FROM task_logs WHERE task_id = tasks.id ORDER BY seq DESC LIMIT 1), '')
   )"""
+
+
 _NOW = "'now'"
-_QUIET = f"CASE tasks.status WHEN 'running' THEN {_seconds(_LAST_SAID, _NOW)} END"
+_QUIET = f"CASE tasks.status WHEN 'running' THEN {_seconds(last_said_sql(), _NOW)} END"
 """The seconds for which a running task has said nothing: no event, no line in its log."""
 
 _ERROR = "coalesce(error_type || ': ', '') || coalesce(error, '')"
@@ -191,24 +196,34 @@ SELECT
   task_logs.seq
 FROM task_logs JOIN tasks ON tasks.id = task_logs.task_id
 ORDER BY task_logs.seq""",
+    # The newest family first, each in order of submission, and nothing is sorted: the first of a million families
+    # are there at once. A CROSS JOIN keeps SQLite to the order that is written.
     "task_tree": f"""\
 CREATE VIEW task_tree AS
-WITH RECURSIVE family(number, depth, place) AS (
-  -- A task whose parent is not in the journal any more stands at the top.
-  SELECT rowid, 0, printf('%016x', rowid) FROM tasks
-  WHERE parent_id IS NULL OR parent_id NOT IN (SELECT id FROM tasks)
-  UNION ALL
-  SELECT tasks.rowid, depth + 1, place || printf('%016x', tasks.rowid)
-  FROM family JOIN tasks AS parents ON parents.rowid = family.number JOIN tasks ON tasks.parent_id = parents.id
-  WHERE depth < 100
-)
 SELECT
-  substr(printf('%*s', 2 * depth, ''), 1, 40) || {_line("name", 40)} AS task,
+  substr(printf('%*s', 2 * json_extract(member.value, '$[1]'), ''), 1, 40) || {_line("tasks.name", 40)} AS task,
   status,
   {_seconds("started_at", "coalesce(completed_at, 'now')")} AS ran_s,
   {_OUTCOME},
-  id
-FROM family JOIN tasks ON tasks.rowid = family.number
-ORDER BY place""",
+  tasks.id
+FROM (
+  -- A task whose parent is not in the journal any more stands at the top.
+  SELECT rowid AS top, id AS top_id FROM tasks
+  WHERE parent_id IS NULL OR NOT EXISTS (SELECT 1 FROM tasks AS parents WHERE parents.id = tasks.parent_id)
+) CROSS JOIN json_each(
+  CASE WHEN EXISTS (SELECT 1 FROM tasks AS children WHERE children.parent_id = top_id) THEN (
+    WITH RECURSIVE family(number, depth, place) AS (
+      SELECT top, 0, ''
+      UNION ALL
+      SELECT children.rowid, depth + 1, place || printf('%016x', children.rowid)
+      FROM family JOIN tasks AS parents ON parents.rowid = family.number
+        JOIN tasks AS children ON children.parent_id = parents.id
+      WHERE depth < 100
+      ORDER BY 3
+    )
+    SELECT json_group_array(json_array(number, depth)) FROM family
+  ) ELSE json_array(json_array(top, 0)) END
+) AS member CROSS JOIN tasks ON tasks.rowid = json_extract(member.value, '$[0]')
+ORDER BY top DESC""",
     "task_stats": "CREATE VIEW task_stats AS\n" + stats_sql(_line, _local),
 }

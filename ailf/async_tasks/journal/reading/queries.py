@@ -30,6 +30,7 @@ from ailf.async_tasks.journal.form import (
     encode_value,
     indexes,
     key_in,
+    last_said_sql,
     metadata_path,
     owners,
     positional,
@@ -39,9 +40,12 @@ from ailf.async_tasks.journal.form import (
     time_text,
 )
 from ailf.async_tasks.model import TaskFilter
-from ailf.async_tasks.states import ENDED, TaskStatus
+from ailf.async_tasks.states import ENDED, UNFINISHED, TaskStatus
 
 Row = tuple[Any, ...]
+
+MOST_GENERATIONS = 1000
+"""How far down a family is followed: no further than anybody nests, should a shell have made a circle of it."""
 
 ROWID: ColumnElement[int] = literal_column("tasks.rowid")
 """The order of submission: SQLite numbers the rows as they come (https://sqlite.org/rowidtable.html)."""
@@ -74,6 +78,8 @@ class Shape:
     created_after: bool = False
     created_before: bool = False
     newest_first: bool = False
+    parent: bool = False
+    quiet: bool = False
 
     @property
     def has_key_index(self) -> bool:
@@ -84,6 +90,11 @@ class Shape:
 def _literal(word: str) -> ColumnElement[Any]:
     """A word of SQLite's own, as it stands in the SQL text."""
     return literal_column(f"'{word}'")
+
+
+_RUNNING: ColumnElement[bool] = tasks.c.status == _literal(TaskStatus.RUNNING)
+_LAST_SAID: ColumnElement[str] = literal_column(last_said_sql())
+"""When a task last said anything: the time of its last event, or of the last line in its log."""
 
 
 def _metadata_condition(index: int, key: KeyShape) -> ColumnElement[bool]:
@@ -117,13 +128,17 @@ def conditions_of(shape: Shape) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if shape.statuses is not None:
         chosen: list[ColumnElement[str]] = [bindparam(f"status_{index}") for index in range(shape.statuses)]
-        # Few tasks have one name, or one value of a key, and many have one status: the plus keeps SQLite from
-        # taking that index.
-        is_residual = shape.name or shape.has_key_index
+        # Few tasks have one name, one value of a key or one parent, and many have one status: the plus keeps SQLite
+        # from taking that index.
+        is_residual = shape.name or shape.has_key_index or shape.parent
         status: ColumnElement[str] = literal_column("+tasks.status") if is_residual else tasks.c.status
         conditions.append(status.in_(chosen) if chosen else false())
     if shape.name:
         conditions.append(tasks.c.name == bindparam("name"))
+    if shape.parent:
+        conditions.append(tasks.c.parent_id == bindparam("parent"))
+    if shape.quiet:
+        conditions += [_RUNNING, bindparam("quiet_since") > _LAST_SAID]
     if shape.has_key_index:
         conditions += _times(shape, literal_column("+tasks.created_at"))
     elif shape.created_after or shape.created_before:
@@ -231,7 +246,11 @@ def shape_of(
         values["created_after"] = time_text(task_filter.created_after)
     if task_filter.created_before is not None:
         values["created_before"] = time_text(task_filter.created_before)
-    if statuses == (TaskStatus.RUNNING,):
+    if task_filter.parent_id is not None:
+        values["parent"] = storable(task_filter.parent_id)
+    if task_filter.quiet_since is not None:
+        values["quiet_since"] = time_text(task_filter.quiet_since)
+    if statuses == (TaskStatus.RUNNING,) or task_filter.quiet_since is not None:
         # Few tasks run at a time: their own index is the better one.
         indexed = frozenset()
     keys = []
@@ -250,6 +269,8 @@ def shape_of(
         created_after=task_filter.created_after is not None,
         created_before=task_filter.created_before is not None,
         newest_first=newest_first,
+        parent=task_filter.parent_id is not None,
+        quiet=task_filter.quiet_since is not None,
     )
     return shape, values
 
@@ -299,6 +320,21 @@ def events_after_query(after: int, task_id: str | None, limit: int) -> Query:
     """The next events after one, of one task or of all."""
     values = {"after": after, "task_id": task_id, "limit": limit}
     return bound(_EVENTS_AFTER if task_id is None else _TASK_EVENTS_AFTER, values)
+
+
+_DESCENDANTS = f"""\
+WITH RECURSIVE family(id, depth) AS (
+  SELECT id, 1 FROM tasks WHERE parent_id = ?
+  UNION
+  SELECT tasks.id, depth + 1 FROM family JOIN tasks ON tasks.parent_id = family.id WHERE depth < {MOST_GENERATIONS}
+)
+SELECT tasks.id FROM family JOIN tasks ON tasks.id = family.id
+WHERE tasks.status IN ({", ".join(f"'{status}'" for status in sorted(UNFINISHED))}) ORDER BY depth, tasks.rowid"""  # noqa: S608 - words of ours
+
+
+def descendants_query(task_id: str) -> Query:
+    """The ids of the unfinished tasks that were submitted in a task, or in one of those, the nearest first."""
+    return Query(_DESCENDANTS, (task_id,))
 
 
 def existing_query(task_ids: Iterable[str]) -> Query:

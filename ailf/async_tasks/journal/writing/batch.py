@@ -69,7 +69,8 @@ class Batch:
             status, started_at = _RUNNING, at
             self._events.append((task_id, at, _STARTED, None, None))
         self._has_timeouts |= change.timeout is not None
-        self._inserts.append((task_id, name, status, at, started_at, change.timeout, change.metadata, self._owner_id))
+        what = (task_id, name, status, at, started_at, change.timeout, change.metadata)
+        self._inserts.append((*what, self._owner_id, change.parent_id))
 
     def _report(self, change: Progressed) -> None:
         task_id, progress, message = change.task_id, change.progress, change.message
