@@ -3,23 +3,21 @@
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ailf import __version__
-from ailf.async_tasks.journal.form import ENVIRONMENT_VARIABLE, journal_path
-from ailf.cli.codes import INTERRUPTED, JOURNAL_TROUBLE, NOTHING, USAGE
+from ailf.cli.codes import INTERRUPTED, JOURNAL_TROUBLE, NOTHING, OUTPUT_TROUBLE, USAGE
+from ailf.cli.groups import PARTS, Group, examples, part
+from ailf.cli.options import JOURNAL_HELP, journal_option
 from ailf.cli.words import harmless
 from ailf.errors import AilfError, InvalidArgumentError, TaskError
 
-PARTS = {"tasks": "ailf.cli.tasks", "journal": "ailf.cli.journal"}
-"""Where the groups of commands are; each is imported when it is needed."""
 
-
-class Root(click.Group):
+class Root(Group):
     """The command, with errors as one line each, and exit codes that scripts can use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -28,11 +26,7 @@ class Root(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """One of them."""
-        if cmd_name not in PARTS:
-            return super().get_command(ctx, cmd_name)
-        part = import_module(PARTS[cmd_name]).group
-        assert isinstance(part, click.Group)  # noqa: S101 - what the modules are there for
-        return part
+        return part(cmd_name) if cmd_name in PARTS else super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it; whoever reads what it prints may stop reading at any time."""
@@ -40,8 +34,7 @@ class Root(click.Group):
             answer = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            # Whatever is still buffered goes nowhere, so that the exit finds no closed pipe either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_output()
             return 0
         return answer
 
@@ -54,6 +47,10 @@ class Root(click.Group):
         **extra: Any,
     ) -> Any:
         """Run it to its exit code."""
+        if sys.stdout is None:
+            # Before anything is done: what nobody can be told of may be a deletion.
+            _complain("The standard output is closed; direct it somewhere, to /dev/null if need be.")
+            sys.exit(OUTPUT_TROUBLE)
         try:
             answer = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
             code = answer if isinstance(answer, int) else 0
@@ -69,6 +66,8 @@ class Root(click.Group):
         except AilfError as error:
             _complain(str(error))
             code = exit_code_of(error)
+        except OSError as error:
+            code = _about_the_system(error)
         if standalone_mode:
             sys.exit(code)
         return code
@@ -81,27 +80,51 @@ def exit_code_of(error: AilfError) -> int:
     return USAGE if isinstance(error, InvalidArgumentError) else JOURNAL_TROUBLE
 
 
+def _about_the_system(error: OSError) -> int:
+    """Say what the system refused; the exit code for it."""
+    if error.filename is not None:
+        _complain(f"{os.fsdecode(error.filename)}: {error.strerror}.")
+        return JOURNAL_TROUBLE
+    # No file of ours is written without a name, but the outputs are.
+    _forget_output()
+    _complain(f"The output cannot be written: {error.strerror or error}.")
+    return OUTPUT_TROUBLE
+
+
+def _forget_output() -> None:
+    """Let go nowhere whatever is still buffered, so that the exit finds no closed pipe or full disk either."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError):
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def _complain(message: str) -> None:
-    click.echo(f"ailf: {harmless(message)}", err=True)
+    # Where even this cannot be told, the exit code has to say it alone.
+    with suppress(OSError):
+        click.echo(f"ailf: {harmless(message)}", err=True)
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "ailf",
+    cls=Root,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("tasks list --failed --since today", "--journal night.db tasks watch"),
+)
 @click.version_option(__version__, prog_name="ailf")
-def app() -> None:
+@click.option("--journal", metavar="PATH", type=click.Path(path_type=Path), help=JOURNAL_HELP)
+def app(**_: object) -> None:
     """Tasks that are remembered: look at a journal, follow it, mend it; run the demo.
 
-    Exit codes: 0, 1 nothing found or a task failed, 2 wrong usage, 3 trouble with the journal.
+    Exit codes: 0, 1 nothing found or a task failed, 2 wrong usage, 3 trouble with the journal, 4 the output
+    cannot be written.
     """
 
 
-@app.command()
+@app.command(epilog=examples("demo", "demo ~/notes --journal notes.db"))
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--journal",
-    type=click.Path(path_type=Path),
-    help=f"The journal; by default ${ENVIRONMENT_VARIABLE}, else ailf_tasks.db here.",
-)
-def demo(folder: Path | None, journal: Path | None) -> None:
+@journal_option
+def demo(*, folder: Path | None, journal: Path) -> None:
     """Survey the files of FOLDER, a journaled task each; by default those of Python's standard library.
 
     Beside them run a task that times out, one that fails, one that is cancelled, and a process that
@@ -109,4 +132,4 @@ def demo(folder: Path | None, journal: Path | None) -> None:
     """
     from ailf.cli.demo import run  # noqa: PLC0415 - rich is slow to import
 
-    run(folder, journal_path(journal))
+    run(folder, journal)

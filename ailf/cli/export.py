@@ -12,12 +12,13 @@ from ailf.async_tasks.journal.form import task_info
 from ailf.async_tasks.journal.reading import Row, reports
 from ailf.cli import shapes
 from ailf.cli.codes import NOTHING
+from ailf.cli.groups import examples
 from ailf.cli.options import chosen_tasks, filter_options, journal_option, reading
 from ailf.cli.words import harmless
 from ailf.errors import JournalError
 
 
-@click.command()
+@click.command(epilog=examples("tasks export > tasks.jsonl", "tasks export --format csv --failed -o failed.csv"))
 @click.option("--format", "form", type=click.Choice(["jsonl", "json", "csv"]), default="jsonl", show_default=True)
 @click.option(
     *("--output", "-o"),

@@ -22,9 +22,12 @@ from ailf.async_tasks.model import TaskInfo
 from ailf.async_tasks.states import TaskStatus
 from ailf.cli import plain, shapes
 from ailf.cli.codes import NOTHING
+from ailf.cli.groups import examples
 from ailf.cli.options import (
+    MOST,
     Length,
     complete_id,
+    dead_owners,
     id_argument,
     is_terminal,
     journal_option,
@@ -68,7 +71,7 @@ def _pulse(journal: Path) -> Iterator[Pulse]:
         pulse.close()
 
 
-@click.command()
+@click.command(epilog=examples("tasks watch", "tasks watch --json --once"))
 @click.option("--once", is_flag=True, help="Show what is now, and end.")
 @journal_option
 @json_option
@@ -86,8 +89,10 @@ def watch(*, journal: Path, once: bool, as_json: bool) -> int:
             began = time.monotonic()
             at, now = _now(reader, MOST_RUNNING)
             cost = time.monotonic() - began
-            shape = shapes.now_shape(now, at, RATE_SECONDS)
-            click.echo(shapes.text_of(shape) if as_json else plain.now_lines(now, at))
+            if as_json:
+                click.echo(shapes.text_of(shapes.now_shape(now, at, RATE_SECONDS)))
+            else:
+                click.echo(plain.now_lines(now, at, dead_owners(journal, now.running)))
             sys.stdout.flush()
             if once:
                 return 0
@@ -110,11 +115,16 @@ def _watch_live(reader: Reader, pulse: Pulse, journal: Path, *, once: bool) -> N
 
     console = Console(highlight=False)
 
+    gone: frozenset[str] = frozenset()
+
     def read() -> reports.Now:
-        return _now(reader, max(console.height, LEAST_ROWS) - LATEST - 8)[1]
+        nonlocal gone
+        now = _now(reader, max(console.height, LEAST_ROWS) - LATEST - 9)[1]
+        gone = dead_owners(journal, now.running)
+        return now
 
     def screen(now: reports.Now) -> Any:
-        return live_screen(now, datetime.now(UTC), RATE_SECONDS, str(journal))
+        return live_screen(now, datetime.now(UTC), RATE_SECONDS, str(journal), gone)
 
     now = read()
     if once:
@@ -144,9 +154,11 @@ def _watch_live(reader: Reader, pulse: Pulse, journal: Path, *, once: bool) -> N
             drawn = moment
 
 
-@click.command()
+@click.command(epilog=examples("tasks tail", "tasks tail 8c1f4a9be207 --no-follow --lines 100"))
 @click.argument("part", metavar="[ID]", required=False, shell_complete=complete_id)
-@click.option("--lines", "-n", type=click.IntRange(min=0), default=10, show_default=True, help="Begin so many back.")
+@click.option(
+    "--lines", "-n", type=click.IntRange(min=0, max=MOST), default=10, show_default=True, help="Begin so many back."
+)
 @click.option("--no-follow", is_flag=True, help="End with the last event that is there.")
 @journal_option
 @json_option
@@ -194,7 +206,7 @@ def _name_of(reader: Reader, names: dict[str, str], task_id: str) -> str:
     return names.setdefault(task_id, "" if info is None else info.name)
 
 
-@click.command()
+@click.command(epilog=examples("tasks wait 8c1f4a9be207", "tasks wait nightly-import --timeout 10m --json"))
 @id_argument
 @click.option("--timeout", metavar="DURATION", type=Length(), help="For so long at most.")
 @journal_option
@@ -216,7 +228,7 @@ def wait(*, part: str, timeout: float | None, journal: Path, as_json: bool) -> i
     return 0 if info.status is TaskStatus.COMPLETED else NOTHING
 
 
-@click.command()
+@click.command(epilog=examples("tasks cancel 8c1f4a9be207", "tasks cancel nightly-import --timeout 30s"))
 @id_argument
 @click.option("--timeout", metavar="DURATION", type=Length(), help="Wait for its end for so long at most.")
 @journal_option

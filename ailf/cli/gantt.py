@@ -5,11 +5,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ailf.async_tasks.model import TaskInfo
+from ailf.async_tasks.states import TaskStatus
 from ailf.cli.words import clock
 
 WAITED = "·"
-RAN = "█"
+RAN = {
+    TaskStatus.RUNNING: "▒",
+    TaskStatus.COMPLETED: "█",
+    TaskStatus.FAILED: "✗",
+    TaskStatus.CANCELLED: "-",
+}
+"""What a task's time is drawn with: a sign of its own for each state, for whoever sees no colours."""
+
 RUNS_ON = "▶"
+GONE = "?"
+"""In the place of the arrow, where the process is gone and nobody runs the task on."""
+
 LEAST = timedelta(milliseconds=1)
 
 
@@ -40,8 +51,8 @@ def fitted(infos: Sequence[TaskInfo], now: datetime, width: int) -> Period:
     return Period(begin, max(end, begin + LEAST), width)
 
 
-def bar(info: TaskInfo, period: Period, now: datetime) -> str:
-    """A task's row: blanks where it was not there, dots where it waited, blocks where it ran."""
+def bar(info: TaskInfo, period: Period, now: datetime, *, gone: bool = False) -> str:
+    """A task's row: blanks where it was not there, dots where it waited, its state's sign where it ran."""
     start = info.started_at or info.completed_at or now
     end = info.completed_at or now
     created, started, ended = (period.place(moment) for moment in (info.created_at, start, end))
@@ -51,11 +62,12 @@ def bar(info: TaskInfo, period: Period, now: datetime) -> str:
     if info.started_at is not None:
         # However short it was, something is to be seen of it.
         for index in range(max(started, 0), min(max(ended, started) + 1, period.width)):
-            cells[index] = RAN
+            cells[index] = RAN[info.status]
         if started >= period.width > created:
             cells[-1] = WAITED
     if info.completed_at is None and ended >= 0:
-        cells[min(ended, period.width - 1)] = RUNS_ON if info.started_at is not None else WAITED
+        sign = RUNS_ON if info.started_at is not None else WAITED
+        cells[min(ended, period.width - 1)] = GONE if gone else sign
     return "".join(cells)
 
 

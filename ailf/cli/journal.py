@@ -9,16 +9,17 @@ from ailf.async_tasks.journal.care import upkeep
 from ailf.cli import shapes
 from ailf.cli.advice import Finding, Level, findings_about, remedy
 from ailf.cli.codes import JOURNAL_TROUBLE, NOTHING
+from ailf.cli.groups import Group, examples
 from ailf.cli.options import journal_option, json_option
 from ailf.cli.words import columns, harmless, size
 
 
-@click.group(name="journal")
+@click.group(name="journal", cls=Group, epilog=examples("journal info", "journal doctor"))
 def group() -> None:
     """Look after the journal as a file: what is in it, whether it is whole, backups, upgrades."""
 
 
-@group.command()
+@group.command(epilog=examples("journal info", "journal info --json"))
 @journal_option
 @json_option
 def info(*, journal: Path, as_json: bool) -> None:
@@ -49,7 +50,7 @@ def info(*, journal: Path, as_json: bool) -> None:
         click.echo("\n" + columns(head, rows))
 
 
-@group.command()
+@group.command(epilog=examples("journal upgrade", "--journal night.db journal upgrade"))
 @journal_option
 def upgrade(*, journal: Path) -> None:
     """Bring it to the newest revision, after a backup beside it."""
@@ -60,7 +61,7 @@ def upgrade(*, journal: Path) -> None:
         click.echo(f"Upgraded from revision {before}; the backup is {harmless(str(copy))}.")
 
 
-@group.command()
+@group.command(epilog=examples("journal downgrade 0002", "--journal night.db journal downgrade 0002"))
 @click.argument("revision")
 @journal_option
 def downgrade(*, revision: str, journal: Path) -> None:
@@ -69,7 +70,7 @@ def downgrade(*, revision: str, journal: Path) -> None:
     click.echo(f"Downgraded to revision {revision}; the backup is {harmless(str(copy))}.")
 
 
-@group.command()
+@group.command(epilog=examples("journal check", "journal check --full"))
 @click.option("--full", is_flag=True, help="Compare each index with its table, which takes several times as long.")
 @journal_option
 @json_option
@@ -86,7 +87,9 @@ def check(*, journal: Path, full: bool, as_json: bool) -> int:
     return JOURNAL_TROUBLE if findings else 0
 
 
-@group.command()
+@group.command(
+    epilog=examples("journal backup tasks-backup.db", "--journal night.db journal backup /srv/backup/night.db")
+)
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 @journal_option
 def backup(*, path: Path, journal: Path) -> None:
@@ -94,7 +97,7 @@ def backup(*, path: Path, journal: Path) -> None:
     click.echo(f"{size(upkeep.backup(journal, path))} written to {harmless(str(path))}.")
 
 
-@group.command()
+@group.command(epilog=examples("journal vacuum", "--journal night.db journal vacuum"))
 @journal_option
 def vacuum(*, journal: Path) -> None:
     """Write the file anew, as small as it can be; programs that write to it wait meanwhile."""
@@ -102,14 +105,14 @@ def vacuum(*, journal: Path) -> None:
     click.echo(f"{size(before)} before, {size(after)} now.")
 
 
-@group.command()
+@group.command(epilog=examples("journal recover", "--journal night.db journal recover"))
 @journal_option
 def recover(*, journal: Path) -> None:
     """Mark the unfinished tasks of dead processes as failed now; the living ones' are left alone."""
     click.echo(f"{upkeep.recover(journal)} tasks marked as failed.")
 
 
-@group.command()
+@group.command(epilog=examples("journal doctor", "journal doctor --full --json"))
 @click.option("--full", is_flag=True, help="With a full check for damage.")
 @journal_option
 @json_option

@@ -1,18 +1,21 @@
 """What the commands have in common: options, values as people type them, the journal, a task by part of its id."""
 
+import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from dataclasses import fields
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from ailf.async_tasks.arguments import task_filter
+from ailf.async_tasks.arguments import IN_MEMORY, task_filter
 from ailf.async_tasks.journal import open_reader
+from ailf.async_tasks.journal.care import upkeep
 from ailf.async_tasks.journal.form import ENVIRONMENT_VARIABLE, journal_path, leaving_nothing, task_info
 from ailf.async_tasks.journal.reading import Reader, reports, task_query
 from ailf.async_tasks.model import TaskFilter, TaskInfo
@@ -25,19 +28,27 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 COMPLETIONS = 50
 """How many ids a shell offers at most: the newest."""
 
+MOST = 2**63 - 2
+"""How many there may be at most of anything: SQLite counts to one more, and one more is asked for."""
+
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 _LENGTH = re.compile(rf"(?:{_PART.pattern})+")
 
 
-def seconds_of(text: str) -> float:
-    """A length of time as people write it: ``90``, ``90s``, ``1h30m``, ``7d``.
+def seconds_of(text: str, meant: tuple[str, str] = ("s", "m")) -> float:
+    """A length of time as people write it: ``90s``, ``1h30m``, ``7d``.
+
+    Args:
+        text: what was written.
+        meant: the units of which one was meant where there is none: ``5`` days is not ``5`` seconds.
 
     Raises:
         ValueError: it is none.
     """
     if re.fullmatch(r"\d+(?:\.\d+)?", text):
-        return float(text)
+        one, other = (f"{text}{unit}" for unit in meant)
+        raise ValueError(f"{text!r} has no unit; write {one} or {other}.")
     if not _LENGTH.fullmatch(text):
         raise ValueError(f"{harmless(text)!r} is no length of time; write 90s, 15m, 2h, 1h30m or 7d.")
     return sum(float(number) * UNITS[unit] for number, unit in _PART.findall(text))
@@ -49,12 +60,16 @@ class Length(click.ParamType):  # type: ignore[type-arg]
 
     name = "duration"
 
+    def __init__(self, meant: tuple[str, str] = ("s", "m")) -> None:
+        self.meant = meant
+        """The units of which one was meant where none was written."""
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The seconds."""
         if isinstance(value, float):
             return value
         try:
-            seconds = seconds_of(value)
+            seconds = seconds_of(value, self.meant)
             timedelta(seconds=seconds)
         except ValueError as error:
             self.fail(str(error), param, ctx)
@@ -72,19 +87,42 @@ class Moment(click.ParamType):  # type: ignore[type-arg]
         """The time in UTC."""
         if isinstance(value, datetime):
             return value
-        midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-        if value in ("today", "yesterday"):
-            return (midnight - timedelta(days=value == "yesterday")).astimezone(UTC)
         try:
-            return datetime.now(UTC) - timedelta(seconds=seconds_of(value))
-        except (ValueError, OverflowError):
-            pass
-        try:
+            if value in ("today", "yesterday"):
+                return _midnight(days_ago=int(value == "yesterday"))
+            if _LENGTH.fullmatch(value):
+                return datetime.now(UTC) - timedelta(seconds=seconds_of(value))
             return datetime.fromisoformat(value).astimezone(UTC)
         except (ValueError, OverflowError):
+            if re.fullmatch(r"\d{1,7}(?:\.\d+)?", value):
+                self.fail(f"{value!r} has no unit; write {value}m or {value}d (ago).", param, ctx)
             self.fail(
                 f"{harmless(value)!r} is no time; write 2h (ago), 7d, today, yesterday or 2026-11-24T03:00.", param, ctx
             )
+
+
+def _midnight(*, days_ago: int) -> datetime:
+    """When a day began by the local clock, which may have been set since then."""
+    day = datetime.now().astimezone().date() - timedelta(days=days_ago)
+    return datetime.combine(day, time()).astimezone(UTC)
+
+
+class ColumnName(click.ParamType):  # type: ignore[type-arg]
+    """A further column of a list: a column of ``tasks``, ``duration``, or what is under a key of the metadata."""
+
+    name = "column"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is."""
+        first, dot, key = value.partition(".")
+        names = [*(field.name for field in fields(TaskInfo)), "duration"]
+        if first not in names or (dot and (first not in {"metadata", "result"} or not key)):
+            self.fail(
+                f"{harmless(value)!r} is no column; there are {', '.join(names)}, and metadata.KEY and result.KEY.",
+                param,
+                ctx,
+            )
+        return value
 
 
 class MetadataItem(click.ParamType):  # type: ignore[type-arg]
@@ -107,18 +145,43 @@ class MetadataItem(click.ParamType):  # type: ignore[type-arg]
             return key, text
 
 
-def chosen_journal(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path:
-    """The journal that was named, or the default."""
-    return journal_path(value)
+def chosen_journal(ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path:
+    """The journal that was named, here or before the command's name, or the default.
 
+    Raises:
+        UsageError: it is one that only its own process can see.
+    """
+    named = value or ctx.find_root().params.get("journal") or os.environ.get(ENVIRONMENT_VARIABLE)
+    if str(named) == IN_MEMORY:
+        raise click.UsageError(
+            f"The journal {IN_MEMORY} is private to the program that has it; name a file with --journal.", ctx
+        )
+    return journal_path(named)
+
+
+JOURNAL_HELP = f"The journal; by default ${ENVIRONMENT_VARIABLE}, else ailf_tasks.db here."
 
 journal_option = click.option(
     "--journal",
     metavar="PATH",
     type=click.Path(path_type=Path),
     callback=chosen_journal,
-    help=f"The journal; by default ${ENVIRONMENT_VARIABLE}, else ailf_tasks.db here.",
+    help=JOURNAL_HELP,
 )
+
+
+def limit_option(default: int, what: str) -> Callable[[Command], Command]:
+    """The options that say how many there may be, and that all of them are wanted."""
+
+    def add(command: Command) -> Command:
+        command = click.option("--all", "everything", is_flag=True, help="However many there are.")(command)
+        most = click.IntRange(min=1, max=MOST)
+        help_ = f"At most so many {what}."
+        return click.option("--limit", "-n", type=most, default=default, show_default=True, help=help_)(command)
+
+    return add
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -163,12 +226,13 @@ def chosen_tasks(
     return task_filter(states or None, name=name, metadata=dict(metadata), created_after=since, created_before=until)
 
 
-def complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The ids that begin so, the newest first; none where there is no journal to ask."""
     try:
-        with reading(journal_path(ctx.params.get("journal"))) as reader:
+        journal = chosen_journal(ctx, param, ctx.params.get("journal"))
+        with reading(journal) as reader:
             found = reports.completions(reader, incomplete, COMPLETIONS)
-    except AilfError:
+    except (AilfError, click.UsageError):
         return []
     return [CompletionItem(task_id, help=harmless(f"{name} {status}")) for task_id, name, status in found]
 
@@ -210,6 +274,17 @@ def task_by_id(reader: Reader, task_id: str) -> TaskInfo | None:
     """The task of an id."""
     rows = reader.rows(task_query(task_id))
     return task_info(rows[0]) if rows else None
+
+
+def dead_owners(journal: Path, infos: Sequence[TaskInfo]) -> frozenset[str]:
+    """The ids of the managers whose processes are dead; asked only where a task is unfinished.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    if all(info.status.is_ended for info in infos):
+        return frozenset()
+    return frozenset(state.id for state in upkeep.owner_states(journal) if state.life is upkeep.Life.DEAD)
 
 
 def is_terminal() -> bool:

@@ -1,20 +1,24 @@
 """What a pipe or a file is given, and the texts that both it and a terminal are shown."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from ailf.async_tasks.journal.reading.reports import NameStats, Now
 from ailf.async_tasks.model import TaskEvent, TaskInfo
 from ailf.async_tasks.states import ResultFormat, TaskStatus
 from ailf.cli import gantt
-from ailf.cli.words import columns, harmless, length, local, shortened
+from ailf.cli.words import columns, fitted, harmless, length, local, padded, shortened
 
 RESULT_CHARACTERS = 4000
 """How much of a result ``show`` prints; ``--json`` has it whole."""
 
 LINE_CHARACTERS = 200
 """How much of a text fits a line of a list."""
+
+
+GONE = "(its process is gone)"
+"""What is said of an unfinished task that nobody will finish."""
 
 
 def outcome(info: TaskInfo) -> str:
@@ -39,6 +43,51 @@ def result_text(info: TaskInfo, most: int, *, indent: int | None = None) -> str:
     return shortened(json.dumps(info.result, ensure_ascii=False, indent=indent), most)
 
 
+def is_lost(info: TaskInfo, gone: Collection[str]) -> bool:
+    """Whether a task is unfinished and its manager is one of those whose processes are dead."""
+    return not info.status.is_ended and info.owner_id in gone
+
+
+def ran(info: TaskInfo, now: datetime) -> float | None:
+    """The seconds that a task ran, or has run so far; None where it never started."""
+    return None if info.started_at is None else ((info.completed_at or now) - info.started_at).total_seconds()
+
+
+def field_text(info: TaskInfo, name: str, now: datetime) -> str:
+    """A field of a task as text for a table.
+
+    Args:
+        info: the task.
+        name: a column of ``tasks``, ``duration``, or ``metadata.`` with a key, or with keys that lie in one another.
+        now: up to when an unfinished one has run.
+    """
+    first, *keys = name.split(".")
+    value = ran(info, now) if first == "duration" else getattr(info, first)
+    if first in {"metadata", "result"} and keys:
+        value = _within(value, keys)
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case datetime():
+            return local(value)
+        case float() if first in {"duration", "timeout"}:
+            return length(value)
+        case _:
+            return shortened(json.dumps(value, ensure_ascii=False, default=str), LINE_CHARACTERS)
+
+
+def _within(value: object, keys: Sequence[str]) -> object:
+    """What is under keys that lie in one another, or under one that has the dots in it."""
+    if not isinstance(value, Mapping):
+        return None
+    whole = ".".join(keys)
+    if whole in value:
+        return value[whole]
+    return _within(value.get(keys[0]), keys[1:]) if len(keys) > 1 else None
+
+
 def to_go(info: TaskInfo, now: datetime) -> float | None:
     """The seconds that a running task still needs if it goes on as it went; None where nobody knows."""
     if info.started_at is None or info.completed_at is not None or not 0 < info.progress < 100:  # noqa: PLR2004 - a percentage
@@ -46,13 +95,20 @@ def to_go(info: TaskInfo, now: datetime) -> float | None:
     return (now - info.started_at).total_seconds() * (100 - info.progress) / info.progress
 
 
-def details(info: TaskInfo, owner: str) -> Iterator[tuple[str, str]]:
+def status_text(info: TaskInfo, *, gone: bool) -> str:
+    """The state of a task, and what makes it other than it looks."""
+    if gone and not info.status.is_ended:
+        return f"{info.status} {GONE}"
+    return str(info.status)
+
+
+def details(info: TaskInfo, owner: str, *, gone: bool = False) -> Iterator[tuple[str, str]]:
     """Everything about a task but its traceback and timeline, as labels and harmless texts."""
     waited = ((info.started_at or info.completed_at) or info.created_at) - info.created_at
     told: list[tuple[str, str | None]] = [
         ("id", info.id),
         ("name", info.name),
-        ("status", f"{info.status} ({info.reason})" if info.reason else str(info.status)),
+        ("status", f"{info.status} ({info.reason})" if info.reason else status_text(info, gone=gone)),
         ("progress", f"{info.progress:g} % {info.progress_message or ''}"),
         ("submitted", local(info.created_at)),
         ("started", f"{local(info.started_at)} (waited {length(waited.total_seconds())})" if info.started_at else None),
@@ -87,7 +143,7 @@ def event_cells(event: TaskEvent) -> tuple[str, str, str, str]:
 def stats_cells(stats: NameStats) -> list[str]:
     """The statistics of a name as texts."""
     return [
-        shortened(harmless(stats.name), 40),
+        harmless(stats.name),
         *map(str, (stats.tasks, stats.active, stats.completed, stats.failed, stats.cancelled)),
         *map(length, (stats.median_s, stats.p90_s, stats.worst_s)),
         local(stats.last_failed),
@@ -110,26 +166,31 @@ STATS_HEAD = [
 ]
 
 
-def task_columns(infos: Sequence[TaskInfo]) -> str:
+def task_columns(
+    infos: Sequence[TaskInfo], now: datetime, gone: Collection[str] = (), chosen: Sequence[str] = ()
+) -> str:
     """Tasks, a line each, with whole ids."""
-    rows = [
-        (
-            harmless(info.id),
-            local(info.created_at),
-            harmless(info.name),
-            str(info.status),
-            f"{info.progress:.0f}",
-            length(info.duration),
-            shortened(harmless(outcome(info)), LINE_CHARACTERS),
+    rows = []
+    for info in infos:
+        is_gone = is_lost(info, gone)
+        rows.append(
+            (
+                harmless(info.id),
+                local(info.created_at),
+                harmless(info.name),
+                *(harmless(field_text(info, name, now)) for name in chosen),
+                status_text(info, gone=is_gone),
+                f"{info.progress:.0f}",
+                "" if is_gone else length(ran(info, now)),
+                shortened(harmless(outcome(info)), LINE_CHARACTERS),
+            )
         )
-        for info in infos
-    ]
-    return columns(("id", "submitted", "name", "status", "%", "ran", "outcome"), rows)
+    return columns(("id", "submitted", "name", *chosen, "status", "%", "ran", "outcome"), rows)
 
 
-def task_page(info: TaskInfo, owner: str, events: Sequence[TaskEvent], left_out: int) -> str:
+def task_page(info: TaskInfo, owner: str, events: Sequence[TaskEvent], left_out: int, *, gone: bool) -> str:
     """One task: everything about it."""
-    lines = [f"{label + ':':14}{text}" for label, text in details(info, owner)]
+    lines = [f"{label + ':':14}{text}" for label, text in details(info, owner, gone=gone)]
     if info.traceback:
         lines += ["", traceback_lines(info.traceback)]
     lines += ["", columns(("at", "event", "%", "message"), [event_cells(event) for event in events])]
@@ -138,25 +199,28 @@ def task_page(info: TaskInfo, owner: str, events: Sequence[TaskEvent], left_out:
     return "\n".join(lines)
 
 
-def now_lines(now: Now, at: datetime) -> str:
+def now_lines(now: Now, at: datetime, gone: Collection[str] = ()) -> str:
     """What the tasks are doing: how many in each state, then the running ones."""
     counted = ", ".join(f"{number} {status}" for status, number in now.counts.items())
     lines = [f"{local(at)}  {counted}"]
     for info in now.running:
         left = to_go(info, at)
+        expected = f"  {GONE}" if is_lost(info, gone) else f"  ~{length(left)} left" if left is not None else ""
         lines.append(
             f"  {info.progress:3.0f}%  {harmless(info.name)}"
-            + (f"  ~{length(left)} left" if left is not None else "")
+            + expected
             + (f"  {harmless(info.progress_message)}" if info.progress_message else "")
         )
     return "\n".join(lines)
 
 
-def timeline_lines(infos: Sequence[TaskInfo], period: gantt.Period, now: datetime, label: int = 28) -> str:
+def timeline_lines(
+    infos: Sequence[TaskInfo], period: gantt.Period, now: datetime, gone: Collection[str] = (), label: int = 28
+) -> str:
     """A period as a chart, a task a row."""
     lines = [" " * label + " " + gantt.axis(period)]
-    lines += [
-        f"{shortened(harmless(info.name), label):{label}} {gantt.bar(info, period, now)} {info.status}"
-        for info in infos
-    ]
+    for info in infos:
+        name = padded(fitted(harmless(info.name), label, in_the_middle=True), label)
+        is_gone = is_lost(info, gone)
+        lines.append(f"{name} {gantt.bar(info, period, now, gone=is_gone)} {status_text(info, gone=is_gone)}")
     return "\n".join(lines)

@@ -1,9 +1,8 @@
 """What a terminal is shown: tasks as tables, one task whole, the live view, a period; made with rich."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -13,8 +12,21 @@ from ailf.async_tasks.journal.reading.reports import NameStats, Now
 from ailf.async_tasks.model import TaskEvent, TaskInfo
 from ailf.async_tasks.states import TaskStatus
 from ailf.cli import gantt
-from ailf.cli.plain import details, event_cells, outcome, stats_cells, to_go, traceback_lines
-from ailf.cli.words import clock, harmless, length, recent, short_id, shortened
+from ailf.cli.layout import Column
+from ailf.cli.plain import (
+    GONE,
+    details,
+    event_cells,
+    field_text,
+    is_lost,
+    outcome,
+    ran,
+    stats_cells,
+    to_go,
+    traceback_lines,
+)
+from ailf.cli.tables import Fitted
+from ailf.cli.words import cells, clock, fitted, harmless, length, recent, short_id
 
 COLOURS = {
     TaskStatus.PENDING: "dim",
@@ -23,129 +35,177 @@ COLOURS = {
     TaskStatus.FAILED: "red",
     TaskStatus.CANCELLED: "yellow",
 }
-BAR_WIDTH = 24
 LABEL_WIDTH = 28
+CHOSEN_WIDTH = 24
+TEXT_CHARACTERS = 500
+"""How much of a text could ever fit a line."""
+
+TASKS = (
+    Column("id", stays=4),
+    Column("submitted", stays=2),
+    Column("name", stays=7, least=16, most=40, in_the_middle=True),
+    Column("status", stays=6),
+    Column("%", stays=1, is_right=True),
+    Column("ran", stays=3, is_right=True),
+    Column("outcome", stays=5, least=20),
+)
+"""A list of tasks is asked what became of which: the names, the states and the outcomes go last."""
+
+EVENTS = (
+    Column("at", stays=3),
+    Column("event", stays=4),
+    Column("%", stays=2, is_right=True),
+    Column("message", stays=1, least=12),
+)
+
+STATS = (
+    Column("name", stays=10, least=16, most=40, in_the_middle=True),
+    Column("tasks", stays=9, is_right=True),
+    Column("active", stays=3, is_right=True),
+    Column("completed", stays=5, is_right=True),
+    Column("failed", stays=8, is_right=True),
+    Column("cancelled", stays=2, is_right=True),
+    Column("median", stays=7, is_right=True),
+    Column("p90", stays=1, is_right=True),
+    Column("worst", stays=6, is_right=True),
+    Column("last failed", stays=0),
+    Column("last error", stays=4, least=16),
+)
+"""Statistics are asked how many there were, how many failed, how long they took."""
+
+RUNNING = (
+    Column("name", stays=6, least=16, most=40, in_the_middle=True),
+    Column("bar", stays=2, least=8, most=24),
+    Column("%", stays=5, is_right=True),
+    Column("ran", stays=4, is_right=True),
+    Column("left", stays=3),
+    Column("message", stays=1, least=12),
+)
 
 
-def _table(*heads: str, right: Sequence[str] = (), flexible: str = "") -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for head in heads:
-        table.add_column(
-            head,
-            justify="right" if head in right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            ratio=1 if head == flexible else None,
-        )
-    table.expand = bool(flexible)
-    return table
+def task_table(
+    infos: Sequence[TaskInfo], now: datetime, gone: Collection[str] = (), chosen: Sequence[str] = ()
+) -> RenderableType:
+    """Tasks, a line each.
 
-
-def _status(status: TaskStatus) -> Text:
-    return Text(str(status), style=COLOURS[status])
-
-
-def task_table(infos: Sequence[TaskInfo], now: datetime) -> RenderableType:
-    """Tasks, a line each."""
-    table = _table("id", "submitted", "name", "status", "%", "ran", "outcome", right=("%", "ran"), flexible="outcome")
+    Args:
+        infos: the tasks.
+        now: up to when the unfinished ones have run.
+        gone: the ids of the managers whose processes are dead.
+        chosen: further columns, as ``field_text`` knows them; they stay as long as the names.
+    """
+    more = tuple(Column(name, stays=7, least=len(name), most=CHOSEN_WIDTH) for name in chosen)
+    rows = []
     for info in infos:
-        table.add_row(
-            Text(harmless(short_id(info.id)), style="dim"),
-            recent(info.created_at, now),
-            Text(shortened(harmless(info.name), LABEL_WIDTH)),
-            _status(info.status),
-            f"{info.progress:.0f}",
-            length(_ran(info, now)),
-            Text(harmless(outcome(info)[:500])),
+        is_gone = is_lost(info, gone)
+        told = f"{GONE} {outcome(info)}" if is_gone else outcome(info)
+        rows.append(
+            (
+                Text(harmless(short_id(info.id)), style="dim"),
+                Text(recent(info.created_at, now)),
+                Text(harmless(info.name)),
+                *(Text(harmless(field_text(info, name, now))) for name in chosen),
+                Text(str(info.status), style="red" if is_gone else COLOURS[info.status]),
+                Text(f"{info.progress:.0f}"),
+                Text("" if is_gone else length(ran(info, now))),
+                Text(harmless(told[:TEXT_CHARACTERS])),
+            )
         )
-    return table
+    return Fitted((*TASKS[:3], *more, *TASKS[3:]), rows)
 
 
-def _ran(info: TaskInfo, now: datetime) -> float | None:
-    if info.started_at is None:
-        return None
-    return ((info.completed_at or now) - info.started_at).total_seconds()
-
-
-def task_screen(info: TaskInfo, owner: str, events: Sequence[TaskEvent], left_out: int) -> RenderableType:
+def task_screen(
+    info: TaskInfo, owner: str, events: Sequence[TaskEvent], left_out: int, *, gone: bool
+) -> RenderableType:
     """One task: everything about it."""
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold")
+    grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
-    for label, text in details(info, owner):
+    for label, text in details(info, owner, gone=gone):
         style = COLOURS[info.status] if label in ("status", "error") else ""
-        grid.add_row(label, Text(text, style=style))
+        grid.add_row(label, Text(text, style="red" if gone and label == "status" else style))
     parts: list[RenderableType] = [grid]
     if info.traceback:
         parts += [Text("\ntraceback", style="bold"), Text(traceback_lines(info.traceback), style="dim")]
-    table = _table("at", "event", "%", "message", right=("%",), flexible="message")
+    rows = []
     for event in events:
         at, kind, progress, message = event_cells(event)
         style = COLOURS.get(TaskStatus(kind), "") if kind in set(TaskStatus) else ""
-        table.add_row(at, Text(kind, style=style), progress, Text(message))
-    parts += [Text(f"\ntimeline{f' ({left_out} earlier events left out)' if left_out else ''}", style="bold"), table]
-    return Group(*parts)
+        rows.append((Text(at), Text(kind, style=style), Text(progress), Text(message)))
+    parts.append(Text(f"\ntimeline{f' ({left_out} earlier events left out)' if left_out else ''}", style="bold"))
+    return Group(*parts, Fitted(EVENTS, rows))
 
 
 def stats_table(found: Sequence[NameStats]) -> RenderableType:
     """Statistics, a name a line."""
-    numbers = ("tasks", "active", "completed", "failed", "cancelled", "median", "p90", "worst")
-    table = _table("name", *numbers, "last failed", "last error", right=numbers, flexible="last error")
+    rows = []
     for stats in found:
-        cells = [Text(cell) for cell in stats_cells(stats)]
+        texts = [Text(cell) for cell in stats_cells(stats)]
         if stats.failed:
-            cells[4].stylize(COLOURS[TaskStatus.FAILED])
-        table.add_row(*cells)
-    return table
+            texts[4] = Text(texts[4].plain, style=COLOURS[TaskStatus.FAILED])
+        rows.append(texts)
+    return Fitted(STATS, rows)
 
 
-def live_screen(now: Now, at: datetime, seconds: float, journal: str) -> RenderableType:
+def live_screen(now: Now, at: datetime, seconds: float, journal: str, gone: Collection[str] = ()) -> RenderableType:
     """The live view: how many in each state and how fast, bars for what runs, what ended last."""
-    head = Text.assemble((harmless(journal), "bold"), f"  {clock(at)}  ")
-    for status, number in now.counts.items():
-        head.append(f"  {number} ", style=COLOURS[status])
-        head.append(str(status), style=COLOURS[status])
-    rates = Text(
-        f"last {length(seconds)}: {now.submitted} submitted, {now.ended} ended ({now.ended / seconds:.2g}/s)",
-        style="dim",
-    )
-    running = Table.grid(padding=(0, 2), expand=True)
-    running.add_column(no_wrap=True, overflow="ellipsis", max_width=40)
-    running.add_column(width=BAR_WIDTH)
-    running.add_column(justify="right", width=4)
-    running.add_column(justify="right", width=8)
-    running.add_column(width=12)
-    running.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    head = Text.assemble((fitted(harmless(journal), LABEL_WIDTH, in_the_middle=True), "bold"), f"  {clock(at)}")
+    counts = Text("  ").join(Text(f"{number} {status}", style=COLOURS[status]) for status, number in now.counts.items())
+    rates = f"last {length(seconds)}: {now.submitted} submitted, {now.ended} ended ({now.ended / seconds:.2g}/s)"
+    rows = []
     for info in now.running:
-        left = to_go(info, at)
-        running.add_row(
-            Text(harmless(info.name), style="cyan"),
-            ProgressBar(total=100, completed=info.progress, width=BAR_WIDTH),
-            f"{info.progress:.0f}%",
-            length(_ran(info, at)),
-            "cancelling" if info.cancel_requested_at else "" if left is None else f"~{length(left)} left",
-            Text(harmless(info.progress_message or ""), style="dim"),
+        is_gone = is_lost(info, gone)
+        rows.append(
+            (
+                Text(harmless(info.name), style="red" if is_gone else "cyan"),
+                ProgressBar(total=100, completed=info.progress),
+                Text(f"{info.progress:.0f}%"),
+                Text("" if is_gone else length(ran(info, at))),
+                Text(_expected(info, at, is_gone=is_gone)),
+                Text(harmless((info.progress_message or "")[:TEXT_CHARACTERS]), style="dim"),
+            )
         )
     hidden = now.counts[TaskStatus.RUNNING] - len(now.running)
-    parts: list[RenderableType] = [head, rates, Text(""), running]
+    head.append(f"  {rates}", style="dim")
+    parts: list[RenderableType] = [head, counts, Text(""), Fitted(RUNNING, rows, has_head=False)]
     if hidden > 0:
         parts.append(Text(f"and {hidden} more", style="dim"))
-    parts.append(task_table(now.latest, at))
-    return Group(*parts)
+    return Group(*parts, Text(""), task_table(now.latest, at))
 
 
-def timeline_screen(infos: Sequence[TaskInfo], period: gantt.Period, now: datetime) -> RenderableType:
+def _expected(info: TaskInfo, at: datetime, *, is_gone: bool) -> str:
+    """What is to be expected of a running task."""
+    left = to_go(info, at)
+    if is_gone:
+        return GONE
+    return "cancelling" if info.cancel_requested_at else "" if left is None else f"~{length(left)} left"
+
+
+def timeline_sides(infos: Sequence[TaskInfo], now: datetime, width: int) -> tuple[int, int]:
+    """How many cells the names and the durations beside a chart take, on a terminal of a width."""
+    names = max((cells(harmless(info.name)) for info in infos), default=0)
+    lengths = max((cells(length(ran(info, now))) for info in infos), default=0)
+    return min(names, LABEL_WIDTH, max(8, width // 4)), lengths
+
+
+def timeline_screen(
+    infos: Sequence[TaskInfo], period: gantt.Period, now: datetime, width: int, gone: Collection[str] = ()
+) -> RenderableType:
     """A period as a chart, a task a row."""
+    label, _ = timeline_sides(infos, now, width)
     table = Table.grid(padding=(0, 1))
-    table.add_column(width=LABEL_WIDTH, no_wrap=True, overflow="ellipsis")
+    table.add_column(width=label, no_wrap=True)
     table.add_column(width=period.width, no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_row("", Text(gantt.axis(period), style="dim"), "")
     for info in infos:
-        chart = Text(gantt.bar(info, period, now), style=COLOURS[info.status])
-        table.add_row(Text(harmless(info.name)), chart, length(_ran(info, now)))
-    legend = Text(f"{gantt.WAITED} waited  ", style="dim")
-    for status in TaskStatus:
-        if status is not TaskStatus.PENDING:
-            legend.append(f"{gantt.RAN} {status}  ", style=COLOURS[status])
+        is_gone = is_lost(info, gone)
+        chart = Text(gantt.bar(info, period, now, gone=is_gone), style="red" if is_gone else COLOURS[info.status])
+        took = "" if is_gone else length(ran(info, now))
+        table.add_row(Text(fitted(harmless(info.name), label, in_the_middle=True)), chart, took)
+    legend = Text(f"{gantt.WAITED} waited", style="dim")
+    for status, sign in gantt.RAN.items():
+        legend.append(f"  {sign} {status}", style=COLOURS[status])
+    if any(is_lost(info, gone) for info in infos):
+        legend.append(f"  {gantt.GONE} its process is gone", style="red")
     return Group(table, legend)

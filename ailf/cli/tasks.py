@@ -1,6 +1,7 @@
 """``ailf tasks``: the commands that look at tasks, and those that change something about them."""
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,20 @@ from ailf.async_tasks.model import TaskInfo
 from ailf.async_tasks.states import ENDED, TaskStatus
 from ailf.cli import export, following, gantt, plain, shapes
 from ailf.cli.codes import NOTHING, USAGE
+from ailf.cli.groups import Group, examples
 from ailf.cli.options import (
+    MOST,
+    ColumnName,
     Length,
     Moment,
     chosen_tasks,
+    dead_owners,
     filter_options,
     id_argument,
     is_terminal,
     journal_option,
     json_option,
+    limit_option,
     reading,
     task_of,
 )
@@ -32,10 +38,13 @@ SHOWN_EVENTS = 100
 """How many events of a long timeline ``show`` prints; ``--json`` has all."""
 
 TIMELINE_SIDES = 45
-"""What a row of the chart needs beside the chart itself."""
+"""What a row of the chart needs beside the chart itself, in a pipe."""
+
+LEAST_CHART, WIDEST = 20, 200
+"""How many characters wide a chart is at least, and a whole row at most."""
 
 
-@click.group(name="tasks")
+@click.group(name="tasks", cls=Group, epilog=examples("tasks list", "tasks watch"))
 def group() -> None:
     """Look at tasks, follow them, and act on them.
 
@@ -53,7 +62,7 @@ def _show(screen: Any) -> None:
     Console(highlight=False).print(screen)
 
 
-@group.command("list")
+@group.command("list", epilog=examples("tasks list --failed --since today", "tasks list -m user=u1 --sort duration"))
 @filter_options
 @click.option(
     "--sort",
@@ -62,12 +71,26 @@ def _show(screen: Any) -> None:
     help="In the order of this; the newest, longest, highest first.",
 )
 @click.option("--reverse", is_flag=True, help="The other way round.")
-@click.option("--limit", "-n", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
-@click.option("--all", "everything", is_flag=True, help="However many there are.")
+@click.option(
+    *("--column", "-c", "chosen"),
+    metavar="NAME",
+    type=ColumnName(),
+    multiple=True,
+    help="A further column: metadata.user, timeout, error_type; may be repeated.",
+)
+@limit_option(50, "tasks")
 @journal_option
 @json_option
 def list_(
-    *, journal: Path, sort: str, reverse: bool, limit: int, everything: bool, as_json: bool, **filters: Any
+    *,
+    journal: Path,
+    sort: str,
+    reverse: bool,
+    chosen: tuple[str, ...],
+    limit: int,
+    everything: bool,
+    as_json: bool,
+    **filters: Any,
 ) -> int:
     """List tasks, the newest first."""
     order = reports.Sort(sort)
@@ -78,8 +101,9 @@ def list_(
             chosen_tasks(**filters), order, reader.indexed_paths(), descending=descending, limit=most
         )
         infos = [task_info(row) for row in reader.rows(query)]
-    more = not everything and len(infos) > limit
-    infos = infos if everything else infos[:limit]
+        infos, more = (infos, False) if everything else (infos[:limit], len(infos) > limit)
+        gone = frozenset() if as_json else dead_owners(journal, infos)
+    now = datetime.now(UTC)
     if as_json:
         click.echo(shapes.text_of([shapes.task_shape(info) for info in infos], indent=2))
     elif not infos:
@@ -87,15 +111,25 @@ def list_(
     elif is_terminal():
         from ailf.cli.screens import task_table  # noqa: PLC0415
 
-        _show(task_table(infos, datetime.now(UTC)))
+        _show(task_table(infos, now, gone, chosen))
     else:
-        click.echo(plain.task_columns(infos))
-    if more and not as_json:
-        click.echo(f"There are more than these {limit}: see --limit and --all.", err=True)
+        click.echo(plain.task_columns(infos, now, gone, chosen))
+    if not as_json:
+        _footer(limit if more else None, sum(plain.is_lost(info, gone) for info in infos))
     return 0 if infos else NOTHING
 
 
-@group.command()
+def _footer(limit: int | None, lost: int) -> None:
+    """What is to be known of a list beside what it shows."""
+    sys.stdout.flush()
+    if limit is not None:
+        click.echo(f"There are more than these {limit}: see --limit and --all.", err=True)
+    if lost:
+        tasks = "1 of these tasks is" if lost == 1 else f"{lost} of these tasks are"
+        click.echo(f"{tasks} of a process that is gone: `ailf journal recover` marks them as failed.", err=True)
+
+
+@group.command(epilog=examples("tasks show 8c1f4a9be207", "tasks show nightly-import --json"))
 @id_argument
 @journal_option
 @json_option
@@ -110,13 +144,16 @@ def show(*, part: str, journal: Path, as_json: bool) -> int:
         click.echo(shapes.text_of(shape, indent=2))
         return 0
     owner = info.owner_id if state is None else f"pid {state['pid']} on {state['host']}, {state['life']}"
+    gone = state is not None and state["life"] == upkeep.Life.DEAD
     left_out = max(0, len(events) - SHOWN_EVENTS)
     if is_terminal():
         from ailf.cli.screens import task_screen  # noqa: PLC0415
 
-        _show(task_screen(info, owner, events[left_out:], left_out))
+        _show(task_screen(info, owner, events[left_out:], left_out, gone=gone))
     else:
-        click.echo(plain.task_page(info, owner, events[left_out:], left_out))
+        click.echo(plain.task_page(info, owner, events[left_out:], left_out, gone=gone))
+    if gone and not info.status.is_ended:
+        _footer(None, 1)
     return 0
 
 
@@ -129,33 +166,41 @@ def _owner_state(reader: Reader, info: TaskInfo, journal: Path) -> dict[str, Any
     return {key: owner[key] for key in ("id", "pid", "host", "started_at", "stopped_at")} | {"life": life}
 
 
-@group.command()
+@group.command(epilog=examples("tasks stats", "tasks stats --since 7d --json"))
 @click.option("--since", metavar="TIME", type=Moment(), help="Only tasks submitted then or later.")
+@limit_option(50, "names, the most frequent ones")
 @journal_option
 @json_option
-def stats(*, journal: Path, since: datetime | None, as_json: bool) -> int:
+def stats(*, journal: Path, since: datetime | None, limit: int, everything: bool, as_json: bool) -> int:
     """Count the tasks of each name by how they ended, with the middle and the worst of their durations."""
     with reading(journal) as reader:
         found = reports.stats(reader, since)
+    shown = found if everything else found[:limit]
     if as_json:
-        click.echo(shapes.text_of([shapes.stats_shape(one) for one in found], indent=2))
+        click.echo(shapes.text_of([shapes.stats_shape(one) for one in shown], indent=2))
     elif not found:
         click.echo("No such task.", err=True)
     elif is_terminal():
         from ailf.cli.screens import stats_table  # noqa: PLC0415
 
-        _show(stats_table(found))
+        _show(stats_table(shown))
     else:
-        click.echo(columns(plain.STATS_HEAD, [plain.stats_cells(one) for one in found]))
+        click.echo(columns(plain.STATS_HEAD, [plain.stats_cells(one) for one in shown]))
+    if len(found) > len(shown) and not as_json:
+        click.echo(f"There are {len(found)} names, more than these {limit}: see --limit and --all.", err=True)
     return 0 if found else NOTHING
 
 
-@group.command()
+@group.command(epilog=examples("tasks timeline", "tasks timeline --since 1h --limit 100"))
 @click.option("--since", metavar="TIME", type=Moment(), help="From when; by default as long as the tasks took.")
 @click.option("--until", metavar="TIME", type=Moment(), help="Up to when; by default now.")
-@click.option("--limit", "-n", type=click.IntRange(min=1), default=40, show_default=True, help="At most so many tasks.")
 @click.option(
-    "--width", type=click.IntRange(min=20), help="How many characters wide; by default what the terminal has."
+    "--limit", "-n", type=click.IntRange(min=1, max=MOST), default=40, show_default=True, help="At most so many tasks."
+)
+@click.option(
+    "--width",
+    type=click.IntRange(min=20, max=10_000),
+    help="How many characters wide; by default what the terminal has.",
 )
 @journal_option
 @json_option
@@ -169,36 +214,45 @@ def timeline(
     as_json: bool,
 ) -> int:
     """Draw when tasks waited and ran, a row each: the last ones, or those of a period."""
-    import shutil  # noqa: PLC0415
-
     now = datetime.now(UTC)
     end = until or now
     if since is not None and since >= end:
         raise click.UsageError("The period ends before it begins; give a --since before --until.")
     with reading(journal) as reader:
         infos = reports.period(reader, since or datetime.min.replace(tzinfo=UTC), end, limit)
-    room = width or max(20, min(shutil.get_terminal_size().columns, 200) - TIMELINE_SIDES)
-    if since is not None:
-        period = gantt.Period(since, end, room)
-    elif infos:
-        period = gantt.fitted(infos, end, room)
+    period = gantt.Period(since, end, 1) if since else gantt.fitted(infos, end, 1) if infos else None
     if as_json:
-        begun, ended = (period.begin, period.end) if infos or since else (None, None)
+        begin, end_ = (period.begin, period.end) if period else (None, None)
         tasks = [shapes.task_shape(info) for info in infos]
-        click.echo(shapes.text_of({"begin": begun, "end": ended, "tasks": tasks}, indent=2))
-    elif not infos:
+        click.echo(shapes.text_of({"begin": begin, "end": end_, "tasks": tasks}, indent=2))
+    elif period is None or not infos:
         click.echo("No task waited or ran in this period.", err=True)
-    elif is_terminal():
-        from ailf.cli.screens import timeline_screen  # noqa: PLC0415
-
-        _show(timeline_screen(infos, period, end))
     else:
-        click.echo(plain.timeline_lines(infos, period, end))
+        _draw(infos, period, end, dead_owners(journal, infos), width)
     return 0 if infos else NOTHING
 
 
-@group.command()
-@click.option("--older-than", metavar="DURATION", type=Length(), required=True, help="Ended longer ago: 7d, 12h.")
+def _draw(infos: list[TaskInfo], period: gantt.Period, now: datetime, gone: frozenset[str], width: int | None) -> None:
+    """Draw a period as wide as the terminal, or as is asked for."""
+    import shutil  # noqa: PLC0415
+
+    terminal = shutil.get_terminal_size().columns
+
+    def chart(sides: int) -> gantt.Period:
+        return replace(period, width=width or max(LEAST_CHART, min(terminal, WIDEST) - sides))
+
+    if is_terminal():
+        from ailf.cli.screens import timeline_screen, timeline_sides  # noqa: PLC0415
+
+        _show(timeline_screen(infos, chart(sum(timeline_sides(infos, now, terminal)) + 2), now, terminal, gone))
+    else:
+        click.echo(plain.timeline_lines(infos, chart(TIMELINE_SIDES), now, gone))
+
+
+@group.command(epilog=examples("tasks prune --older-than 30d", "tasks prune --older-than 12h --status completed --yes"))
+@click.option(
+    "--older-than", metavar="DURATION", type=Length(("s", "d")), required=True, help="Ended longer ago: 7d, 12h."
+)
 @click.option(
     *("--status", "-s"),
     type=click.Choice([str(status) for status in TaskStatus if status in ENDED], case_sensitive=False),
@@ -219,7 +273,7 @@ def prune(*, journal: Path, older_than: float, status: tuple[str, ...], yes: boo
         click.echo("No such task.", err=True)
         return NOTHING
     if not yes:
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             click.echo(f"ailf: {found} tasks would be deleted; say --yes, since nobody can be asked here.", err=True)
             return USAGE
         if not click.confirm(f"Delete {found} tasks?"):

@@ -1,5 +1,6 @@
 """Values as text for people: harmless on a terminal, times by the reader's clock, lengths of time, sizes, columns."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -7,6 +8,9 @@ MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 KIB = 1024
+
+_NARROW = re.compile(r"[ -~\u00a1-\u00ac\u00ae-\u02ff\u0370-\u0482\u2026]*")
+"""Characters of one cell each, as nearly all are."""
 
 
 def harmless(text: str, *, lines: bool = False) -> str:
@@ -32,6 +36,44 @@ def _spelled(letter: str, *, lines: bool) -> str:
 def shortened(text: str, most: int) -> str:
     """The text, with an ellipsis where it is longer than so many characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def cells(text: str) -> int:
+    """How many cells of a terminal a text takes: a Chinese character takes two, an accent of its own takes none."""
+    if _NARROW.fullmatch(text):
+        return len(text)
+    from rich.cells import cell_len  # noqa: PLC0415 - what most texts need not wait for
+
+    return cell_len(text)
+
+
+def fitted(text: str, most: int, *, in_the_middle: bool = False) -> str:
+    """The text, with an ellipsis for what does not fit into so many cells.
+
+    Args:
+        text: a harmless text of one line.
+        most: how many cells; 1 or more.
+        in_the_middle: whether its middle is left out, so that the beginning and the end tell it from others.
+    """
+    if cells(text) <= most:
+        return text
+    end = (most - 1) // 2 if in_the_middle else 0
+    return f"{_beginning(text, most - 1 - end)}…{_beginning(text[::-1], end)[::-1]}"
+
+
+def _beginning(text: str, most: int) -> str:
+    taken = 0
+    for place, letter in enumerate(text):
+        taken += cells(letter)
+        if taken > most:
+            return text[:place]
+    return text
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """The text with as many blanks after it, or before it, as it takes to fill so many cells."""
+    blanks = " " * (width - cells(text))
+    return blanks + text if right else text + blanks
 
 
 def local(moment: datetime | None) -> str:
@@ -90,7 +132,7 @@ def short_id(task_id: str) -> str:
 def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Rows below a head, in columns that are as wide as they need to be; for pipes and files."""
     lines = [list(head), *(list(row) for row in rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(head))]
+    widths = [max(cells(line[index]) for line in lines) for index in range(len(head))]
     return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        "  ".join(padded(text, width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )

@@ -1,4 +1,6 @@
-"""Makes the README's pictures: the demo on a journal of its own, looked at with the command's own screens.
+"""Makes the pictures of the documentation: the demo on a journal of its own, looked at with the command's screens.
+
+At 80 columns, which is what most terminals have.
 
 ::
 
@@ -30,9 +32,9 @@ from ailf.errors import AilfError
 
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parents[1]
-WIDTH = 116
-CHART_WIDTH = 70
+WIDTH = 80
 SECONDS = 60.0
+MOST_NAMES = 12
 ENOUGH_RUNNING, ENOUGH_ENDED = 4, 8
 
 
@@ -77,17 +79,18 @@ def look(reader: Reader) -> None:
     odd = [info for info in infos if info.status is not TaskStatus.COMPLETED]
     good = [info for info in infos if info.status is TaskStatus.COMPLETED]
     save("list", "ailf tasks list", screens.task_table([*odd, *good[:8]], at))
+    save("stats", "ailf tasks stats", screens.stats_table(reports.stats(reader)[:MOST_NAMES]))
     failed = next(info for info in odd if info.traceback and info.reason == "error")
     events = [task_event(row) for row in reader.rows(events_query(failed.id))]
     events = [replace(event, message=failed.error if event.message else None) for event in events]
     save(
         "show",
         f"ailf tasks show {failed.id[-12:]}",
-        screens.task_screen(failed, "pid 4242 on build, stopped", events, 0),
+        screens.task_screen(failed, "pid 4242 on build, stopped", events, 0, gone=False),
     )
     shown = [*[info for info in odd if info.reason != "process_died"], *good[3::16]]
-    period = gantt.fitted(shown, at, CHART_WIDTH)
-    save("timeline", "ailf tasks timeline", screens.timeline_screen(shown, period, at))
+    period = gantt.fitted(shown, at, WIDTH - sum(screens.timeline_sides(shown, at, WIDTH)) - 2)
+    save("timeline", "ailf tasks timeline", screens.timeline_screen(shown, period, at, WIDTH))
 
 
 def main() -> None:

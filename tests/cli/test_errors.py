@@ -6,7 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from ailf.cli.app import app
 from tests.async_tasks.journal.care.test_revisions import FIRST, JOURNALS
 from tests.async_tasks.journal.support import snapshot
 from tests.cli.conftest import Ailf
@@ -84,7 +86,27 @@ def test_an_older_journal(journal: Path, ailf: Ailf, verb: str) -> None:
         ("tasks list --journal", "requires an argument"),
         ("tasks lsit", "No such command"),
         ("tasks show", "Missing argument"),
-        ("tasks prune --older-than 7", "would be deleted"),
+        ("tasks prune --older-than 7s", "would be deleted"),
+        ("tasks prune --older-than 5 --yes", "has no unit; write 5s or 5d"),
+        ("tasks list --since 5", "has no unit; write 5m or 5d"),
+        ("tasks stats --since 30", "has no unit; write 30m or 30d"),
+        ("tasks wait aa-done --timeout 5", "has no unit; write 5s or 5m"),
+        ("tasks cancel bb-waits --timeout 5", "has no unit; write 5s or 5m"),
+        ("tasks list --limit 9223372036854775807", "--limit"),
+        ("tasks list --limit 99999999999999999999999", "--limit"),
+        ("tasks stats --limit 99999999999999999999999", "--limit"),
+        ("tasks timeline --limit 99999999999999999999999", "--limit"),
+        ("tasks timeline --width 99999999999999999999999", "--width"),
+        ("tasks tail --lines 99999999999999999999999", "--lines"),
+        ("tasks list --column colour", "is no column"),
+        ("tasks list --column metadata.", "is no column"),
+        ("tasks list --column name.first", "is no column"),
+        ("list", "Did you mean `ailf tasks list`?"),
+        ("doctor", "Did you mean `ailf journal doctor`?"),
+        ("tasks doctor", "Did you mean `ailf journal doctor`?"),
+        ("journal show", "Did you mean `ailf tasks show`?"),
+        ("taks", "Did you mean `ailf tasks`?"),
+        ("tasks lsit", "Did you mean `ailf tasks list`?"),
         ("tasks prune --older-than seven", "is no length of time; write 90s"),
         ("tasks prune --older-than 9e9d", "is no length of time"),
         ("tasks prune --older-than 99999999999999999d", "longer than time"),
@@ -102,6 +124,25 @@ def test_wrong_usage(full: Path, ailf: Ailf, verb: str, said: str) -> None:
     assert (found.exit_code, found.stdout) == (2, "")
     assert said in one_line(found.stderr)
     assert full.read_bytes() == before
+
+
+def test_the_largest_numbers_are_numbers(full: Path, ailf: Ailf) -> None:
+    """As many as SQLite counts."""
+    for verb in ("list --limit", "stats --limit", "timeline --limit", "tail --no-follow --lines"):
+        found = ailf("tasks", *verb.split(), 2**63 - 2)
+        assert (found.exit_code, found.stderr) == (0, ""), verb
+
+
+@pytest.mark.parametrize("verb", [(), ("--journal", ":memory:")])
+def test_the_private_journal_cannot_be_looked_at(
+    ailf: Ailf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+) -> None:
+    """It is its own process's; no file of that name is looked for or made."""
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner(env={"AILF_JOURNAL": ":memory:"}).invoke(app, [*verb, "tasks", "list"])
+    assert found.exit_code == 2
+    assert "name a file with --journal" in one_line(found.stderr)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_path_that_works_a_terminal_is_spelled_out(ailf: Ailf) -> None:

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from ailf.async_tasks.model import TaskInfo
 from ailf.async_tasks.states import ResultFormat, TaskStatus
 from ailf.cli import gantt
 from ailf.cli.options import seconds_of
-from ailf.cli.words import columns, harmless, length, short_id, shortened, size
+from ailf.cli.words import cells, columns, fitted, harmless, length, short_id, shortened, size
 
 START = datetime(2026, 11, 24, 3, tzinfo=UTC)
 
@@ -40,18 +41,17 @@ def test_control_characters_are_spelled_out(text: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
-        ("90", 90),
         ("90s", 90),
         ("1.5m", 90),
         ("1h30m", 5400),
         ("7d", 604800),
         ("2w", 1209600),
         ("250ms", 0.25),
-        ("0", 0),
+        ("0s", 0),
     ],
 )
 def test_lengths_of_time_are_read(text: str, seconds: float) -> None:
-    """A number of seconds, or units from the longest to the shortest."""
+    """A number and its unit, or several of these."""
     assert seconds_of(text) == pytest.approx(seconds)
 
 
@@ -60,6 +60,45 @@ def test_what_is_no_length_of_time(text: str) -> None:
     """It is refused rather than guessed at."""
     with pytest.raises(ValueError, match="is no length of time"):
         seconds_of(text)
+
+
+@pytest.mark.parametrize(("text", "said"), [("5", "write 5s or 5d"), ("0", "write 0s or 0d"), ("1.5", "1.5s or 1.5d")])
+def test_a_length_without_a_unit(text: str, said: str) -> None:
+    """Five days may have been meant, or five seconds: both spellings are named."""
+    with pytest.raises(ValueError, match=said):
+        seconds_of(text, ("s", "d"))
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "at_the_end", "in_the_middle"),
+    [
+        ("abcdef", 6, "abcdef", "abcdef"),
+        ("abcdef", 4, "abc…", "ab…f"),
+        ("abcdef", 5, "abcd…", "ab…ef"),
+        ("abcdef", 1, "…", "…"),
+        ("日本語", 6, "日本語", "日本語"),
+        ("日本語", 5, "日本…", "日…語"),
+        ("日本語", 4, "日…", "日…"),
+        ("e\u0301e\u0301e\u0301", 3, "e\u0301e\u0301e\u0301", "e\u0301e\u0301e\u0301"),
+    ],
+)
+def test_texts_are_fitted_in_cells(text: str, most: int, at_the_end: str, in_the_middle: str) -> None:
+    """An ellipsis for what is left out; a wide character is never cut in two."""
+    assert fitted(text, most) == at_the_end
+    assert fitted(text, most, in_the_middle=True) == in_the_middle
+
+
+@given(st.text(st.characters(exclude_categories=["C"])), st.integers(1, 40))
+def test_a_fitted_text_fits(text: str, most: int) -> None:
+    """Whatever is in it, with its middle or its end left out."""
+    for in_the_middle in (False, True):
+        assert cells(fitted(text, most, in_the_middle=in_the_middle)) <= most
+
+
+@given(st.text(st.characters(max_codepoint=0x2FF, exclude_categories=["C"])))
+def test_most_texts_are_measured_without_rich(text: str) -> None:
+    """And come out as rich has them."""
+    assert cells(text) == cell_len(text)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +123,7 @@ def test_sizes_and_short_texts() -> None:
 def test_columns_are_as_wide_as_they_need_to_be() -> None:
     """Without blanks at the ends of lines."""
     assert columns(("a", "long"), [("xyz", "1"), ("", "2")]) == "a    long\nxyz  1\n     2"
+    assert columns(("a", "b"), [("日本語", "1"), ("xyz", "2")]) == "a       b\n日本語  1\nxyz     2"
 
 
 def task(started: float | None, ended: float | None) -> TaskInfo:
@@ -101,12 +141,12 @@ def task(started: float | None, ended: float | None) -> TaskInfo:
 @pytest.mark.parametrize(
     ("started", "ended", "drawn"),
     [
-        (2, 5, "··████    "),
-        (0, 0, "█         "),
-        (2, None, "··███████▶"),
+        (2, 5, "··▒▒▒▒    "),
+        (0, 0, "▒         "),
+        (2, None, "··▒▒▒▒▒▒▒▶"),
         (None, None, "··········"),
         (None, 4, "····      "),
-        (0, 9, "██████████"),
+        (0, 9, "▒▒▒▒▒▒▒▒▒▒"),
     ],
 )
 def test_a_bar_shows_where_a_task_waited_and_ran(started: float | None, ended: float | None, drawn: str) -> None:

@@ -25,6 +25,10 @@ def journal_path(given: object = None) -> Path:
     try:
         path = Path(chosen).expanduser().absolute()
         encoded = os.fsencode(path)
+    except FileNotFoundError:
+        raise InvalidArgumentError(
+            f"journal is {str(chosen)!r}, in a working directory that was deleted; give a whole path, from / on."
+        ) from None
     except (ValueError, RuntimeError) as error:
         raise InvalidArgumentError(f"journal is {chosen!r}, which is no path: {error}") from error
     if b"\0" in encoded:
