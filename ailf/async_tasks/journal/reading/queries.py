@@ -55,7 +55,8 @@ class Query(NamedTuple):
     """A SELECT as text, and the values bound to it."""
 
     sql: str
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] | dict[str, Any]
+    """In the order of the question marks, or by the names of the parameters."""
 
 
 class KeyShape(NamedTuple):
@@ -154,13 +155,18 @@ def compiled(select_: Select[Any], shape: Shape) -> Statement:
     mean something to SQLAlchemy: a word stands for it up to here.
     """
     statement = positional(select_)
+    return statement._replace(sql=with_literals(statement.sql, shape))
+
+
+def with_literals(sql: str, shape: Shape) -> str:
+    """The SQL with the paths of the keys that have an index in the places of the words that stand for them."""
     paths = [key.path for key in shape.metadata]
 
     def literal(found: re.Match[str]) -> str:
         path = paths[int(found[2])] or ""
         return indexes.quoted(path if found[1] == "path" else key_in(path))
 
-    return statement._replace(sql=re.sub(r"'(path|key) (\d+)'", literal, statement.sql))
+    return re.sub(r"'(path|key) (\d+)'", literal, sql)
 
 
 @cache
@@ -191,7 +197,7 @@ def _times(shape: Shape, created_at: ColumnElement[str]) -> list[ColumnElement[b
     return after + before
 
 
-def _metadata_value(value: Any) -> tuple[str, Any]:
+def metadata_value(value: Any) -> tuple[str, Any]:
     """How to compare a value, and the value to bind."""
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63:
         return "number", value
@@ -255,7 +261,7 @@ def shape_of(
         indexed = frozenset()
     keys = []
     for index, (key, wanted) in enumerate(task_filter.metadata.items()):
-        kind, value = _metadata_value(wanted)
+        kind, value = metadata_value(wanted)
         path = metadata_path(key)
         values |= {f"path_{index}": path, f"key_{index}": key_in(path), f"value_{index}": value}
         if path in indexed and kind == "number":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ailf.async_tasks.journal.form import Access, async_engine, connect, indexes, translated
+from ailf.async_tasks.journal.reading.kinds import kind_of
 from ailf.async_tasks.journal.reading.queries import Query, Row
 
 if TYPE_CHECKING:
@@ -17,14 +18,18 @@ if TYPE_CHECKING:
 class Reader:
     """Reads in the caller's thread, whichever it is, on read-only connections."""
 
-    def __init__(self, path: Path, indexed: frozenset[str] | None = None) -> None:
+    def __init__(
+        self, path: Path, indexed: frozenset[str] | None = None, *, patience_seconds: float | None = None
+    ) -> None:
         """Open nothing yet.
 
         Args:
             path: the journal.
             indexed: the JSON paths of the keys of the metadata that have an index, where that is known.
+            patience_seconds: how long a read waits for a lock; None is as long as every connection does.
         """
         self._path = path
+        self._patience_ms = None if patience_seconds is None else round(patience_seconds * 1000)
         self._indexed = indexed
         # As many as threads have read at a time; a connection is for one thread at a time.
         self._idle: deque[sqlite3.Connection] = deque()
@@ -40,13 +45,20 @@ class Reader:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                connection = connect(self._path, Access.READ)
+                connection = self._connected()
             try:
                 return connection.execute(*query).fetchall()
             finally:
                 self._idle.append(connection)
                 if self._is_closed:
                     self.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = connect(self._path, Access.READ)
+        if self._patience_ms is not None:
+            connection.execute(f"PRAGMA busy_timeout={self._patience_ms}")
+        connection.create_function("ailf_kind", 1, kind_of, deterministic=True)
+        return connection
 
     def indexed_paths(self) -> frozenset[str]:
         """The JSON paths of the keys of the metadata that have an index, as of the first time that this is asked.

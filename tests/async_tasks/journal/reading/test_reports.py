@@ -41,7 +41,7 @@ QUICK = {
     "latest": bound(present._LATEST[TaskStatus.FAILED], {"limit": 5}),
     "submitted": bound(present._SUBMITTED, {"since": LATE}),
     "ended": bound(present._ENDED, {"since": LATE}),
-    "period": bound(timeline._PERIOD, {"begin": LATE, "end": LATE, "limit": 5}),
+    "period": Query(timeline._INFOS, {"begin": LATE, "end": LATE, "limit": 5, "looked_at": 5}),
     "a page": bound(lists._page(Shape()), {"after": 5, "limit": 5}),
 }
 

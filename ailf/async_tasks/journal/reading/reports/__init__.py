@@ -3,6 +3,10 @@
 Each is a function that takes a ``Reader`` and gives values back; none writes, and none knows who asks.
 """
 
+from ailf.async_tasks.journal.reading.reports.failures import FAILURES_LOOKED_AT, Failure, Failures, failures
+from ailf.async_tasks.journal.reading.reports.family import Family, Relative, family
+from ailf.async_tasks.journal.reading.reports.keyset import REACH, Order, Page, Place, Wanted, page
+from ailf.async_tasks.journal.reading.reports.lines import EVERY, Line, Text
 from ailf.async_tasks.journal.reading.reports.lists import (
     CANDIDATES,
     COLUMNS,
@@ -13,27 +17,83 @@ from ailf.async_tasks.journal.reading.reports.lists import (
     pages,
     sorted_query,
 )
+from ailf.async_tasks.journal.reading.reports.logs import LogLine, last_logs, whole_log
 from ailf.async_tasks.journal.reading.reports.names import NameStats, stats
-from ailf.async_tasks.journal.reading.reports.one import event_before_the_last, owner_of
-from ailf.async_tasks.journal.reading.reports.present import Now, counts, now
-from ailf.async_tasks.journal.reading.reports.timeline import period, span
+from ailf.async_tasks.journal.reading.reports.one import (
+    PARTS,
+    Sheet,
+    event_before_the_last,
+    last_events,
+    owner_of,
+    part,
+    reports_of,
+    sheet,
+)
+from ailf.async_tasks.journal.reading.reports.present import (
+    MOST_A_MINUTE,
+    MOST_COUNTED,
+    Board,
+    Minute,
+    Now,
+    Running,
+    board,
+    counted,
+    counts,
+    minutes,
+    now,
+)
+from ailf.async_tasks.journal.reading.reports.timeline import period, period_lines, span
 
 __all__ = [
     "CANDIDATES",
     "COLUMNS",
+    "EVERY",
+    "FAILURES_LOOKED_AT",
+    "MOST_A_MINUTE",
+    "MOST_COUNTED",
+    "PARTS",
+    "REACH",
     "TASKS_A_PAGE",
+    "Board",
+    "Failure",
+    "Failures",
+    "Family",
+    "Line",
+    "LogLine",
+    "Minute",
     "NameStats",
     "Now",
+    "Order",
+    "Page",
+    "Place",
+    "Relative",
+    "Running",
+    "Sheet",
     "Sort",
+    "Text",
+    "Wanted",
+    "board",
     "completions",
+    "counted",
     "counts",
     "event_before_the_last",
+    "failures",
+    "family",
     "ids_like",
+    "last_events",
+    "last_logs",
+    "minutes",
     "now",
     "owner_of",
+    "page",
     "pages",
+    "part",
     "period",
+    "period_lines",
+    "reports_of",
+    "sheet",
     "sorted_query",
     "span",
     "stats",
+    "whole_log",
 ]

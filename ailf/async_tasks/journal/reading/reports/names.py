@@ -6,6 +6,7 @@ from datetime import datetime
 from ailf.async_tasks.journal.form import stats_sql, time_of, time_text
 from ailf.async_tasks.journal.reading.queries import Query
 from ailf.async_tasks.journal.reading.readers import Reader
+from ailf.async_tasks.journal.reading.reports.lines import EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,28 @@ class NameStats:
     last_error: str | None
 
 
-def stats(reader: Reader, since: datetime | None = None) -> list[NameStats]:
+# The name hides the table, so that the statistics are those of the newest alone.
+_NEWEST = """\
+WITH tasks AS MATERIALIZED (
+  SELECT name, status, created_at, started_at, completed_at, substr(error, 1, 200) AS error, error_type
+  FROM main.tasks WHERE created_at >= ? ORDER BY created_at DESC LIMIT ?
+), """
+
+
+def stats(reader: Reader, since: datetime | None = None, most: int = EVERY) -> list[NameStats]:
     """The statistics of each name, the most frequent first.
 
     Args:
         reader: reads the journal.
         since: only of the tasks submitted then or later; None is all.
+        most: only of the newest so many of these; ``EVERY`` is all.
+
+    Raises:
+        JournalError: the journal cannot be read.
     """
-    sql = stats_sql(lambda text, _: text, lambda moment: moment, since="?")
     begin = "" if since is None else time_text(since)
-    rows = reader.rows(Query(sql, (begin,) * sql.count("?")))
-    return [NameStats(*(*row[:9], time_of(row[9]), row[10])) for row in rows]
+    sql = stats_sql(lambda text, _: text, lambda moment: moment, since=None if most != EVERY else "?")
+    values: tuple[str | int, ...] = (begin,) * sql.count("?")
+    if most != EVERY:
+        sql, values = _NEWEST + sql.removeprefix("WITH "), (begin, most)
+    return [NameStats(*(*row[:9], time_of(row[9]), row[10])) for row in reader.rows(Query(sql, values))]

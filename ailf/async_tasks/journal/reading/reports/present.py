@@ -1,16 +1,18 @@
 """What the tasks are doing at this moment."""
 
+import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, literal_column, select
 
-from ailf.async_tasks.journal.form import positional, task_info, tasks, time_text
+from ailf.async_tasks.journal.form import positional, task_info, tasks, time_of, time_text
 from ailf.async_tasks.journal.reading.queries import ROWID, Query, bound
 from ailf.async_tasks.journal.reading.readers import Reader
+from ailf.async_tasks.journal.reading.reports.lines import LINE, Line, line_of
 from ailf.async_tasks.model import TaskInfo
-from ailf.async_tasks.states import ENDED, TaskStatus
+from ailf.async_tasks.states import ENDED, UNFINISHED, TaskStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +87,120 @@ def counts(reader: Reader) -> dict[TaskStatus, int]:
     """How many tasks there are in each state."""
     found = dict.fromkeys(TaskStatus, 0)
     return found | {TaskStatus(status): number for status, number in reader.rows(Query(_COUNTS.sql, ()))}
+
+
+MOST_COUNTED = 10_000
+"""How far tasks are counted; one more stands for "more"."""
+
+MOST_A_MINUTE = 1_000
+"""How far the ends of one minute and state are counted."""
+
+MINUTES = 60
+"""How many minutes of ends there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A task that runs, and when it last said anything."""
+
+    line: Line
+    last_said: datetime
+    """The time of its last event or line of log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """What ended in a minute."""
+
+    begin: datetime
+    ended: dict[TaskStatus, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What a journal's tasks are doing, read in a time that does not grow with the journal."""
+
+    running: list[Running]
+    """The first that were submitted."""
+    queue: list[Line]
+    """The first of those that wait."""
+    latest: list[Line]
+    """What ended last, the newest first."""
+    last_failure: Line | None
+    counts: dict[TaskStatus, int]
+    """How many there are in each state, counted up to ``MOST_COUNTED`` + 1."""
+    minutes: list[Minute]
+    """The ends of the last hour, minute by minute, the oldest first; counted up to ``MOST_A_MINUTE`` each."""
+
+
+_LINES_OF = {
+    status: f"SELECT {LINE} FROM tasks WHERE status = '{status}' ORDER BY rowid LIMIT ?" for status in UNFINISHED
+}
+_RUNNING_LINES = f"""\
+SELECT {LINE}, max(
+  coalesce((SELECT at FROM task_events WHERE task_id = tasks.id ORDER BY seq DESC LIMIT 1), ''),
+  coalesce((SELECT at FROM task_logs WHERE task_id = tasks.id ORDER BY seq DESC LIMIT 1), '')
+)
+FROM tasks WHERE status = '{TaskStatus.RUNNING}' ORDER BY rowid LIMIT ?"""
+_LATEST_LINES = {
+    status: f"SELECT {LINE} FROM tasks WHERE status = '{status}' AND completed_at IS NOT NULL "
+    "ORDER BY completed_at DESC LIMIT ?"
+    for status in ENDED
+}
+_COUNTED = {
+    status: f"SELECT count(*) FROM (SELECT 1 FROM tasks WHERE status = '{status}' LIMIT ?)" for status in TaskStatus
+}
+_A_MINUTE = ", ".join(
+    f"(SELECT count(*) FROM (SELECT 1 FROM tasks WHERE status = '{status}' AND completed_at IS NOT NULL "
+    f"AND completed_at >= minutes.begin AND completed_at < minutes.until LIMIT {MOST_A_MINUTE}))"
+    for status in sorted(ENDED)
+)
+_MINUTES = f"""\
+WITH minutes(begin, until) AS MATERIALIZED (
+  SELECT value, lead(value, 1, '~') OVER (ORDER BY value) FROM json_each(?)
+)
+SELECT begin, {_A_MINUTE} FROM minutes ORDER BY begin"""
+
+
+def board(reader: Reader, at: datetime, *, running: int, queue: int, latest: int) -> Board:
+    """What the tasks are doing.
+
+    Args:
+        reader: reads the journal.
+        at: now.
+        running: how many of the running ones at most.
+        queue: how many of those that wait.
+        latest: how many of those that ended.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    ended = [line_of(row) for sql in _LATEST_LINES.values() for row in reader.rows(Query(sql, (latest,)))]
+    ended.sort(key=lambda line: line.completed_at or at, reverse=True)
+    failures = [line for line in ended if line.status is TaskStatus.FAILED]
+    waiting = reader.rows(Query(_LINES_OF[TaskStatus.PENDING], (queue,)))
+    return Board(
+        running=[
+            Running(line_of(row[:-1]), time_of(row[-1] or None) or at)
+            for row in reader.rows(Query(_RUNNING_LINES, (running,)))
+        ],
+        queue=[line_of(row) for row in waiting],
+        latest=ended[:latest],
+        last_failure=failures[0] if failures else None,
+        counts=counted(reader),
+        minutes=minutes(reader, at),
+    )
+
+
+def counted(reader: Reader) -> dict[TaskStatus, int]:
+    """How many tasks there are in each state, counted up to ``MOST_COUNTED`` + 1."""
+    most = (MOST_COUNTED + 1,)
+    return {status: int(reader.rows(Query(sql, most))[0][0]) for status, sql in _COUNTED.items()}
+
+
+def minutes(reader: Reader, at: datetime) -> list[Minute]:
+    """What ended in each minute of the last hour."""
+    last = at.replace(second=0, microsecond=0)
+    begins = [time_text(last - timedelta(minutes=back)) for back in range(MINUTES - 1, -1, -1)]
+    rows = reader.rows(Query(_MINUTES, (json.dumps(begins),)))
+    return [Minute(datetime.fromisoformat(begin), dict(zip(sorted(ENDED), ends, strict=True))) for begin, *ends in rows]
