@@ -107,6 +107,9 @@ async def demonstrate(url: str, journal: Path) -> None:
         await pubsub.publish(REQUESTS, "this is no request")
         for _ in range(3):  # the empty text of request 3 has no most common word, so its task fails
             print("result   ", await asyncio.wait_for(results.get(), timeout=10))
+        # A result is sent by its task, which ends only after that.
+        for info in task_manager.list_tasks():
+            await task_manager.wait_for_task(info.id, timeout=10)
         print("\nWhat the journal says:")
         for info in task_manager.list_tasks():
             outcome = json.dumps(info.result) if info.error is None else f"{info.error_type}: {info.error}"

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ailf.async_tasks import TaskManager, current_task
+from ailf.async_tasks import TaskInfo, TaskManager, current_task
 from ailf.errors import AilfError
 
 DOCUMENTS = Path(__file__).parent / "documents"
@@ -59,10 +59,21 @@ async def hybrid_processing(journal: Path) -> None:
 
         print("\nWhat the journal says:")
         for info in task_manager.list_tasks():
-            outcome = (
-                info.progress_message if info.error is None else f"{info.error_type}: {info.error}".partition(": it")[0]
-            )
-            print(f"  {info.status:9}  {info.duration or 0:5.2f} s  {info.name.rpartition('.')[2]:27}  {outcome or ''}")
+            name = info.name.rpartition(".")[2]
+            print(f"  {info.status:9}  {info.duration or 0:5.2f} s  {name:25}  {outcome(info)}")
+
+
+def outcome(info: TaskInfo) -> str:
+    """Say in a few words what came of a task."""
+    match info.result:
+        case None:
+            return f"{info.error_type}: {info.error}".partition(": it")[0]
+        case list(documents):
+            return f"{len(documents)} documents"
+        case {"completed": done, "failed": failed}:
+            return f"{done} completed, {failed} failed"
+        case document:
+            return f"{document['words']} words, most of all {document['terms'][0]['term']!r}"
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """The examples, as their first lines say to run them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+TOP = Path(__file__).parents[1]
+EXAMPLES = TOP / "examples"
 
 
 def run(tmp_path: Path, *arguments: str) -> str:
@@ -32,6 +34,23 @@ def test_the_agent_answers_and_its_journal_tells(tmp_path: Path) -> None:
     journal = output.partition("What the journal says:")[2]
     assert journal.count("completed") - journal.count('"completed"') == 3
     assert "failed     IndexError" in journal
+    assert "running" not in journal
+
+
+def documented(command: str) -> str:
+    """What the documentation says that a command prints."""
+    pages = [TOP / "README.md", *(TOP / "docs").rglob("*.md")]
+    [found] = [
+        block[1]
+        for page in pages
+        for block in re.finditer(rf"^\$ {re.escape(command)}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    ]
+    return str(found)
+
+
+def without_chance(text: str) -> str:
+    """The text without what is another at each run, or on each machine."""
+    return re.sub(r"/\S+/examples", "EXAMPLES", re.sub(r" +\d+\.\d\d s ", " TIME ", text))
 
 
 @pytest.mark.parametrize("arguments", [(), ("--redis",)])
@@ -43,3 +62,4 @@ def test_the_documents_are_processed(tmp_path: Path, arguments: tuple[str, ...])
     journal = output.partition("What the journal says:")[2]
     assert journal.count("completed ") == 3
     assert "ailf.errors.DocumentNotFoundError: No document 'doc4'" in journal
+    assert without_chance(output) == without_chance(documented("python examples/documents.py"))

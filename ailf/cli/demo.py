@@ -3,18 +3,19 @@
 import asyncio
 import hashlib
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -22,17 +23,20 @@ from rich.table import Table
 from rich.text import Text
 
 from ailf.async_tasks import TaskInfo, TaskManager, TaskStatus, current_task
-from ailf.async_tasks.journal import open_reader
+from ailf.async_tasks.journal.form import journal_path
 from ailf.async_tasks.journal.reading import runs_query, view_query
 from ailf.cli.demo_child import READY
+from ailf.cli.layout import Column
+from ailf.cli.options import reading
 from ailf.cli.screens import COLOURS
+from ailf.cli.tables import Fitted
+from ailf.cli.words import short_id
 
 MOST_FILES = 300
 CONCURRENCY = 8
 BLOCK_BYTES = 16 * 1024
 RETENTION = timedelta(days=30)
 LATEST = 8
-COLUMN_GAP = 3
 
 
 def run(folder: Path | None, journal: Path) -> None:
@@ -82,7 +86,9 @@ def _survey(path: Path) -> dict[str, Any]:
 
 
 async def _demo(files: list[Path], folder: Path, journal: Path, console: Console) -> None:
-    console.print(f"{len(files)} files of {folder}, a task each; the journal is {journal}", soft_wrap=True)
+    console.print(
+        f"{len(files)} files of {folder}, a task each; the journal is {journal}", soft_wrap=True, markup=False
+    )
     async with TaskManager(journal, max_concurrency=CONCURRENCY, retention=RETENTION) as manager:
         earlier = manager.count_tasks()
         child = await asyncio.to_thread(_start_child, journal)
@@ -104,8 +110,7 @@ async def _demo(files: list[Path], folder: Path, journal: Path, console: Console
             child.wait()
         # What the scheduled clean-up does every minute: the dead process's tasks get their end.
         await manager.cleanup()
-        _show_ends(manager, earlier, console)
-        _show_recovered(manager, child.pid, console)
+        _show_ends(manager, {*odd, *ids}, earlier, child.pid, console)
 
 
 def _start_child(journal: Path) -> subprocess.Popen[str]:
@@ -152,47 +157,71 @@ def _running_table(overall: Progress, running: list[TaskInfo]) -> Table:
     return table
 
 
-def _show_ends(manager: TaskManager, earlier: int, console: Console) -> None:
+def _show_ends(manager: TaskManager, ids: set[str], earlier: int, pid: int, console: Console) -> None:
+    """Say what became of the tasks of both processes, in numbers that add up."""
     tasks = manager.list_tasks(offset=earlier)
-    ends = Counter(info.status for info in tasks)
-    surveyed = [info.result for info in tasks if info.status is TaskStatus.COMPLETED and isinstance(info.result, dict)]
-    lines = sum(result["lines"] for result in surveyed if "lines" in result)
-    words = sum(result["words"] for result in surveyed if "words" in result)
-    told = ", ".join(f"[{COLOURS[status]}]{count} {status}[/]" for status, count in sorted(ends.items()))
-    console.print(f"{told}; {lines:,} lines and {words:,} words counted")
-
-
-def _show_recovered(manager: TaskManager, pid: int, console: Console) -> None:
-    died = [info for info in manager.list_tasks(TaskStatus.FAILED) if f"pid {pid} " in (info.error or "")]
+    ours = [info for info in tasks if info.id in ids]
+    theirs = [info for info in tasks if info.id not in ids]
+    surveyed = [info.result for info in ours if info.status is TaskStatus.COMPLETED]
+    lines, words = (sum(result[what] for result in surveyed) for what in ("lines", "words"))
+    console.print(f"{len(ours)} tasks of this process: {_ends(ours)}", soft_wrap=True)
     console.print(
-        f"A second process on the same journal (pid {pid}) was killed with SIGKILL: "
-        f"[red]{len(died)} unfinished tasks marked failed[/], its finished ones kept"
+        f"{len(theirs)} tasks of a second process (pid {pid}), killed with SIGKILL: {_ends(theirs)}, "
+        "which is what it left unfinished",
+        soft_wrap=True,
     )
+    before = f", beside {earlier} of earlier runs" if earlier else ""
+    console.print(f"{len(tasks)} tasks in all{before}; {lines:,} lines and {words:,} words counted\n", soft_wrap=True)
+
+
+def _ends(tasks: Sequence[TaskInfo]) -> str:
+    """How many ended how, as rich is told to colour it."""
+    counted = Counter(info.status for info in tasks)
+    return ", ".join(f"[{COLOURS[status]}]{counted[status]} {status}[/]" for status in TaskStatus if counted[status])
 
 
 def _show_history(journal: Path, console: Console) -> None:
-    with open_reader(journal) as reader:
+    with reading(journal) as reader:
         runs = reader.rows(runs_query())
         history = reader.rows(view_query("task_history", ("name", "status", "ran_s", "outcome"), LATEST))
-        failures = reader.rows(view_query("failed_tasks", ("name", "reason", "error"), LATEST))
+        failures = reader.rows(view_query("failed_tasks", ("name", "reason", "error", "id"), LATEST))
     ends = sorted(status for status in TaskStatus if status.is_ended)
     _show_table(console, "Every run that this journal remembers", ("started", "pid", "tasks", *ends), runs)
     _show_table(console, "The latest tasks", ("name", "status", "seconds", "outcome"), history)
-    _show_table(console, "The latest failures", ("name", "reason", "error"), failures)
-    console.print("Look further with the sqlite3 shell:")
-    command = f'sqlite3 {shlex.quote(str(journal))} "select * from task_history limit 5"'  # noqa: S608 - to be read
-    console.print(f"  {command}", style="bold", soft_wrap=True, markup=False)
+    _show_table(console, "The latest failures", ("name", "reason", "error"), [row[:3] for row in failures])
+    console.print("Try next:")
+    for line in _next_steps(journal, next(row[3] for row in failures if row[1] == "error")):
+        console.print(f"  {line}", style="bold", soft_wrap=True, markup=False)
 
 
-def _show_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    lines = [["" if value is None else str(value) for value in row] for row in rows]
-    widths = [max(len(text) for text in (column, *cells)) for column, *cells in zip(columns, *lines, strict=True)]
-    # Whatever room there is too little of is taken from the last column.
-    room = max(len(columns[-1]), console.width - sum(widths[:-1]) - COLUMN_GAP * len(columns))
-    for column, width in zip(columns, (*widths[:-1], min(room, widths[-1])), strict=True):
-        table.add_column(column, no_wrap=True, overflow="ellipsis", width=width)
-    for cells in lines:
-        style = next((COLOURS[TaskStatus(cell)] for cell in cells if cell in set(TaskStatus)), "")
-        table.add_row(*map(Text, cells), style=style)
-    console.print(table)
+def _next_steps(journal: Path, failed: str) -> list[str]:
+    """Three command lines that work where this one did."""
+    option = "" if journal == journal_path() else f" --journal {shlex.quote(str(journal))}"
+    query = "select * from task_history limit 5"
+    return [
+        f"{_command()}{option} tasks list --failed",
+        f"{_command()}{option} tasks show {short_id(failed)}",
+        f"sqlite3 {shlex.quote(str(journal))} {shlex.quote(query)}",
+    ]
+
+
+def _command() -> str:
+    """How this command is called here."""
+    if Path(sys.argv[0]).name == "ailf":
+        return "ailf" if shutil.which("ailf") == sys.argv[0] else shlex.quote(sys.argv[0])
+    python = Path(sys.executable)
+    here = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    return f"{shlex.quote(str(here))} -m ailf"
+
+
+def _show_table(console: Console, title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    columns = [Column(head, stays=len(heads) - place) for place, head in enumerate(heads)]
+    columns[-1] = replace(columns[-1], least=len(heads[-1]))
+    table = []
+    for row in rows:
+        texts = ["" if value is None else str(value) for value in row]
+        style = next((COLOURS[TaskStatus(text)] for text in texts if text in set(TaskStatus)), "")
+        table.append([Text(text, style=style) for text in texts])
+    console.print(Text(title, style="bold"))
+    console.print(Fitted(columns, table))
+    console.print()

@@ -20,7 +20,7 @@ from ailf.async_tasks.journal.form import ENVIRONMENT_VARIABLE, journal_path, le
 from ailf.async_tasks.journal.reading import Reader, reports, task_query
 from ailf.async_tasks.model import TaskFilter, TaskInfo
 from ailf.async_tasks.states import TaskStatus
-from ailf.cli.words import harmless
+from ailf.cli.words import harmless, short_id
 from ailf.errors import AilfError, InvalidArgumentError, TaskNotFoundError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -227,14 +227,22 @@ def chosen_tasks(
 
 
 def complete_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The ids that begin so, the newest first; none where there is no journal to ask."""
+    """The ids that begin so, or else the short ones that lists show; the newest first, none where no journal is."""
     try:
         journal = chosen_journal(ctx, param, ctx.params.get("journal"))
         with reading(journal) as reader:
             found = reports.completions(reader, incomplete, COMPLETIONS)
     except (AilfError, click.UsageError):
         return []
-    return [CompletionItem(task_id, help=harmless(f"{name} {status}")) for task_id, name, status in found]
+    return [
+        CompletionItem(_offered(task_id, incomplete), help=harmless(f"{name} {status}"))
+        for task_id, name, status in found
+    ]
+
+
+def _offered(task_id: str, incomplete: str) -> str:
+    """What completes a text to an id: the id itself, or the end of it that lists show, which begins so."""
+    return task_id if incomplete and task_id.startswith(incomplete) else short_id(task_id)
 
 
 id_argument = click.argument("part", metavar="ID", shell_complete=complete_id)

@@ -6,15 +6,17 @@ import pty
 import re
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.async_tasks.journal.support import RUNNING, insert
 from tests.conftest import PATIENCE_SECONDS
 
 PROGRAM = """
@@ -271,23 +273,37 @@ def test_a_terminal_gets_colours_unless_told_otherwise(
             assert harm not in output
 
 
+def completed(journal: Path, words: str) -> list[str]:
+    """What zsh is offered after these words."""
+    found = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv[0] = 'ailf'; from ailf.__main__ import main; main()"],
+        env=environment(
+            journal, _AILF_COMPLETE="zsh_complete", COMP_WORDS=f"ailf {words}", COMP_CWORD=str(words.count(" ") + 1)
+        ),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=True,
+    )
+    assert found.stderr == ""
+    return found.stdout.splitlines()
+
+
+def test_the_shell_completes_the_short_ids_that_lists_show(full: Path) -> None:
+    """Where no id begins so, those whose ends do; with nothing typed, all begin alike and only the ends tell."""
+    with closing(sqlite3.connect(full, isolation_level=None)) as connection:
+        for number in (1, 2):
+            insert(connection, "tasks", RUNNING | {"id": f"01a20bfb-6aba-7394-a693-a43062c5000{number}"})
+    assert completed(full, "tasks show a43062c5")[1::3] == ["a43062c50002", "a43062c50001"]
+    assert completed(full, "tasks show 01a20")[1::3][0] == "01a20bfb-6aba-7394-a693-a43062c50002"
+    assert completed(full, "tasks show ")[1::3][:3] == ["a43062c50002", "a43062c50001", "bb-waits"]
+    assert "".join(completed(full, "tasks show 6aba")) == ""
+    elsewhere = full.rename(full.with_name("elsewhere.db"))
+    assert completed(full, f"--journal {elsewhere} tasks show a43062c5")[1::3] == ["a43062c50002", "a43062c50001"]
+
+
 def test_the_shell_completes_ids(full: Path) -> None:
     """Those that begin so, with name and status, the newest first; and nothing is made where no journal is."""
-
-    def completed(journal: Path, words: str) -> list[str]:
-        found = subprocess.run(
-            [sys.executable, "-c", "import sys; sys.argv[0] = 'ailf'; from ailf.__main__ import main; main()"],
-            env=environment(
-                journal, _AILF_COMPLETE="zsh_complete", COMP_WORDS=f"ailf {words}", COMP_CWORD=str(len(words.split()))
-            ),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=True,
-        )
-        assert found.stderr == ""
-        return found.stdout.splitlines()
-
     assert completed(full, "tasks show aa")[:6] == [
         "plain",
         "aa-failed",

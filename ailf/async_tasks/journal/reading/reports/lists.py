@@ -141,14 +141,23 @@ def ids_like(reader: Reader, part: str) -> list[str]:
     return found[:CANDIDATES] or [task_id for (task_id,) in reader.rows(Query(_ID_ENDS, (wanted, wanted, CANDIDATES)))]
 
 
+END_OF_ID = 12
+"""How many characters at its end tell the id of a task from others: a UUID of version 7 begins with the time."""
+
+LOOKED_THROUGH = 10_000
+
 _COMPLETIONS = (
     "SELECT id, name, status FROM tasks WHERE id >= ? AND id < ? || char(1114111) ORDER BY rowid DESC LIMIT ?"
 )
 _NEWEST = "SELECT id, name, status FROM tasks ORDER BY rowid DESC LIMIT ?"
+# Their ends have no index: of a long history the newest are looked through, which are those that somebody sees.
+_ENDS = f"SELECT * FROM ({_NEWEST}) WHERE substr(id, -{END_OF_ID}, length(?)) = ? AND length(id) > {END_OF_ID} LIMIT ?"  # noqa: S608 - this module's own words
 
 
 def completions(reader: Reader, beginning: str, most: int) -> list[tuple[str, str, str]]:
-    """The newest tasks whose ids begin with a text: id, name and status of each."""
+    """The newest tasks whose ids begin with a text, else those whose ends do: id, name and status of each."""
     wanted = storable(beginning)
-    query = Query(_COMPLETIONS, (wanted, wanted, most)) if wanted else Query(_NEWEST, (most,))
-    return [(task_id, name, status) for task_id, name, status in reader.rows(query)]
+    if not wanted:
+        return list(reader.rows(Query(_NEWEST, (most,))))
+    found = reader.rows(Query(_COMPLETIONS, (wanted, wanted, most)))
+    return list(found or reader.rows(Query(_ENDS, (LOOKED_THROUGH, wanted, wanted, most))))
