@@ -151,7 +151,7 @@ _COMPLETIONS = (
 )
 _NEWEST = "SELECT id, name, status FROM tasks ORDER BY rowid DESC LIMIT ?"
 # Their ends have no index: of a long history the newest are looked through, which are those that somebody sees.
-_ENDS = f"SELECT * FROM ({_NEWEST}) WHERE substr(id, -{END_OF_ID}, length(?)) = ? AND length(id) > {END_OF_ID} LIMIT ?"  # noqa: S608 - this module's own words
+_ENDS = f"SELECT * FROM ({_NEWEST}) WHERE substr(id, -{END_OF_ID}, length(?)) = ? AND length(id) > {END_OF_ID} LIMIT ?"
 
 
 def completions(reader: Reader, beginning: str, most: int) -> list[tuple[str, str, str]]:
