@@ -2,10 +2,17 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from itertools import pairwise
 from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
 
 from ailf.errors import InvalidArgumentError
 from ailf.workers.documents import Document, DocumentKind
@@ -124,19 +131,15 @@ def visible_text(text: str) -> tuple[str, str]:
 
 _FRONT_MATTER = re.compile(r"\A---\n(.*?\n)(?:---|\.\.\.)\n", re.DOTALL)
 _FRONT_TITLE = re.compile(r"^title:\s*(.+)$", re.MULTILINE)
-_HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$|^(\S.*)\n=+\s*$", re.MULTILINE)
-_MARKUP = (
-    (re.compile(r"<!--.*?-->", re.DOTALL), ""),
-    (re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)"), r"\1"),  # links and pictures leave their text
-    (re.compile(r"!?\[([^\]\n]*)\]\[[^\]\n]*\]"), r"\1"),
-    (re.compile(r"^\[[^\]\n]+\]:\s.*$", re.MULTILINE), ""),
-    (re.compile(r"^(?:```|~~~).*$", re.MULTILINE), ""),
-    (re.compile(r"^(?:=+|-{3,}|\*{3,}|_{3,})\s*$", re.MULTILINE), ""),
-    (re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]?|[-*+][ \t]+|\d+[.)][ \t]+)+", re.MULTILINE), ""),
-    (re.compile(r"^\s*\|?(?:\s*:?-+:?\s*\|)+\s*:?-*:?\s*$", re.MULTILINE), ""),
-    (re.compile(r"</?[A-Za-z][^<>\n]*>"), ""),
-    (re.compile(r"(\*\*|__|\*|`+|~~)(?=\S)(.+?)(?<=\S)\1"), r"\2"),
-)
+
+
+def _picture(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+    """What a reader sees of a picture that is not there: the text that stands for it."""
+    return escapeHtml(renderer.renderInlineAsText(tokens[index].children, options, env))
+
+
+_MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+_MARKDOWN.add_render_rule("image", _picture)
 
 
 def visible_markdown(text: str) -> tuple[str, str]:
@@ -147,17 +150,19 @@ def visible_markdown(text: str) -> tuple[str, str]:
         named = _FRONT_TITLE.search(front[1])
         title = named[1].strip("\"' ") if named else ""
         text = text[front.end() :]
-    heading = _HEADING.search(text)
-    if not title and heading is not None:
-        title = _without_markup(heading[1] or heading[2])
-    text = _without_markup(text)
-    return text, title or visible_text(text)[1]
+    env: EnvType = {}
+    tokens = _MARKDOWN.parse(text, env)
+    shown, first_line = visible_html(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env))
+    return shown, title or _first_heading(tokens, env) or first_line
 
 
-def _without_markup(text: str) -> str:
-    for pattern, replacement in _MARKUP:
-        text = pattern.sub(replacement, text)
-    return text
+def _first_heading(tokens: Sequence[Token], env: EnvType) -> str:
+    for token, within in pairwise(tokens):
+        if token.type == "heading_open":
+            heading, _ = visible_html(_MARKDOWN.renderer.render([within], _MARKDOWN.options, env))
+            if heading:
+                return heading
+    return ""
 
 
 class _VisibleHTML(HTMLParser):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ailf.errors import InvalidArgumentError
-from ailf.workers.analysis import AnalysisOptions, analyse, frequent_terms, read_options
+from ailf.workers.analysis import AnalysisOptions, analyse, frequent_terms, read_options, visible_markdown
 from ailf.workers.documents import Document, DocumentKind
 
 MARKDOWN = """---
@@ -76,6 +76,29 @@ def test_markdown_is_counted_as_a_reader_sees_it() -> None:
     assert result("Text.\n\n## A [linked](x) *heading* ##\n", DocumentKind.MARKDOWN)["title"] == "A linked heading"
     assert result("A heading\n=========\n\nText\n", DocumentKind.MARKDOWN)["title"] == "A heading"
     assert result("No heading\n", DocumentKind.MARKDOWN)["title"] == "No heading"
+
+
+@pytest.mark.parametrize(
+    ("text", "seen", "title"),
+    [
+        ("```sh\n# no heading\n```\n\n# The heading\n", ["# no heading", "The heading"], "The heading"),
+        ("    # no heading\n\nText\n", ["# no heading"], "# no heading"),
+        ("See <https://example.org/a> or <me@example.org>.\n", ["https://example.org/a", "me@example.org"], None),
+        ("\\*not emphasised\\* and 2 \\< 3\n", ["*not emphasised* and 2 < 3"], None),
+        ("R&amp;D &copy; 2026\n", ["R&D © 2026"], None),
+        ("a_b_c and 2 * 3 * 4\n", ["a_b_c and 2 * 3 * 4"], None),
+        ("[one][two] ![a *picture*](x.png)\n\n[two]: http://example.org\n", ["one a picture"], None),
+        ("a ~~deleted~~ word\n", ["a deleted word"], None),
+        ("<script>hidden()</script>\n\n<b>bold</b> <!-- no -->\n", ["bold"], "bold"),
+        ("# \n\n## Second *one* `x`\n", ["Second one x"], "Second one x"),
+    ],
+)
+def test_markdown_is_read_by_its_rules(text: str, seen: list[str], title: str | None) -> None:
+    """Code is no heading, escapes and entities are what they stand for, addresses that are shown are seen."""
+    shown, named = visible_markdown(text)
+    assert [part for part in seen if part not in shown] == []
+    assert not [mark for mark in ("~~", "```", "\\", "&amp;", "<b>", "hidden", "no -->") if mark in shown]
+    assert title is None or named == title
 
 
 def test_html_is_counted_as_a_reader_sees_it() -> None:
