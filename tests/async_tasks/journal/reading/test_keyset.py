@@ -148,6 +148,7 @@ def test_a_search_that_finds_little_stops_and_goes_on(
 ) -> None:
     """No page looks at more than so many tasks; the pages together find everything."""
     monkeypatch.setattr(keyset, "REACH", 25)
+    monkeypatch.setattr(keyset, "FIRST_REACH", 5)
     found = walked(reader, Wanted(text="user 11"), order, descending=True, limit=7)
     assert any(page.is_cut_short for page in found[:-1])
     assert not found[-1].is_cut_short

@@ -122,6 +122,22 @@ def test_the_board(connection: sqlite3.Connection, reader: Reader) -> None:
     assert board.minutes[-3].ended[TaskStatus.FAILED] == 1
 
 
+def test_a_busy_hour_is_counted_bit_by_bit(
+    connection: sqlite3.Connection, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last minutes first; what was counted is known the next time, when the earlier ones are."""
+    monkeypatch.setattr(present, "MOST_ENDS", 10)
+    for number in range(60):
+        begin(connection, f"t{number}", 20 * number)
+        complete(connection, f"t{number}", 20 * number)
+    known: dict[str, reports.Minute] = {}
+    looks = [reports.minutes(reader, BEGIN + timedelta(minutes=30), known) for _ in range(9)]
+    assert [len(look) for look in looks[:2]] == [15, 19]
+    assert len(looks[-1]) == present.MINUTES
+    assert sum(minute.ended[TaskStatus.COMPLETED] for minute in looks[-1]) == 60
+    assert len(known) <= present.MINUTES
+
+
 def test_counting_stops(connection: sqlite3.Connection, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     """One more than is counted stands for "more"."""
     for number in range(5):

@@ -3,9 +3,9 @@
 Each is a function that takes a ``Reader`` and gives values back; none writes, and none knows who asks.
 """
 
-from ailf.async_tasks.journal.reading.reports.failures import FAILURES_LOOKED_AT, Failure, Failures, failures
-from ailf.async_tasks.journal.reading.reports.family import Family, Relative, family
+from ailf.async_tasks.journal.reading.reports.grouping import FAILURES_LOOKED_AT, Failure, Failures, failures
 from ailf.async_tasks.journal.reading.reports.keyset import REACH, Order, Page, Place, Wanted, page
+from ailf.async_tasks.journal.reading.reports.kin import Family, Relative, family
 from ailf.async_tasks.journal.reading.reports.lines import EVERY, Line, Text
 from ailf.async_tasks.journal.reading.reports.lists import (
     CANDIDATES,
@@ -30,7 +30,7 @@ from ailf.async_tasks.journal.reading.reports.one import (
     sheet,
 )
 from ailf.async_tasks.journal.reading.reports.present import (
-    MOST_A_MINUTE,
+    MINUTES,
     MOST_COUNTED,
     Board,
     Minute,
@@ -49,7 +49,7 @@ __all__ = [
     "COLUMNS",
     "EVERY",
     "FAILURES_LOOKED_AT",
-    "MOST_A_MINUTE",
+    "MINUTES",
     "MOST_COUNTED",
     "PARTS",
     "REACH",

@@ -33,6 +33,9 @@ from ailf.async_tasks.states import ENDED, TaskStatus
 REACH = 10_000
 """How many tasks one page looks at, or sorts, at most."""
 
+FIRST_REACH = 500
+"""How many it looks at first: mostly that is enough for a page."""
+
 SLACK = timedelta(hours=1)
 """By how much the times of submission may disagree with its order: clocks step, and processes have several."""
 
@@ -187,12 +190,17 @@ def page(
     first = after or Place(0, 0, newest, time_text(at))
     values |= {"key": first.key, "rowid": first.rowid, "at": first.at, "lowest": lowest}
     values |= {"highest": highest if plan.walks else min(highest, first.newest)}
-    values |= {"limit": limit + 1, "window": limit + 1 if plan.is_exact else REACH}
-    rows = reader.rows(Query(_page_sql(plan), values))
+    values |= {"limit": limit + 1}
+    for window in _windows(plan, limit):
+        rows = reader.rows(Query(_page_sql(plan), values | {"window": window}))
+        if len(rows) > limit:
+            break
     shown, is_full = rows[:limit], len(rows) > limit
     last = None
     if not plan.is_exact and not (plan.walks and is_full):
-        last = next(iter(reader.rows(Query(_last_looked_at_sql(plan), values | {"skipped": REACH - 1}))), None)
+        last = next(
+            iter(reader.rows(Query(_last_looked_at_sql(plan), values | {"window": REACH, "skipped": REACH - 1}))), None
+        )
     is_cut_short = plan.walks and last is not None
     end = shown[-1] if is_full else last if is_cut_short else None
     return Page(
@@ -201,6 +209,13 @@ def page(
         is_cut_short=is_cut_short,
         is_among_newest=not plan.walks and last is not None,
     )
+
+
+def _windows(plan: _Plan, limit: int) -> list[int]:
+    """How many tasks are looked at, and how many where that was not enough."""
+    if plan.is_exact:
+        return [limit + 1]
+    return [FIRST_REACH, REACH] if plan.walks and FIRST_REACH < REACH else [REACH]
 
 
 _NEWEST_ROW = "SELECT coalesce(max(rowid), 0) FROM tasks"

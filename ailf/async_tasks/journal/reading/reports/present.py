@@ -1,8 +1,8 @@
 """What the tasks are doing at this moment."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, literal_column, select
@@ -92,8 +92,14 @@ def counts(reader: Reader) -> dict[TaskStatus, int]:
 MOST_COUNTED = 10_000
 """How far tasks are counted; one more stands for "more"."""
 
-MOST_A_MINUTE = 1_000
-"""How far the ends of one minute and state are counted."""
+MOSTMOST_COUNTED = 10_000
+"""How far tasks are counted; one more stands for "more"."""
+
+MOST_ENDS = 10_000
+"""After how many ends the minutes further back are left for the next time."""
+
+MINUTES_TO_SETTLE = 3
+"""After how many minutes a minute is taken as counted for good: a journal in trouble is written late."""
 
 MINUTES = 60
 """How many minutes of ends there are."""
@@ -130,7 +136,7 @@ class Board:
     counts: dict[TaskStatus, int]
     """How many there are in each state, counted up to ``MOST_COUNTED`` + 1."""
     minutes: list[Minute]
-    """The ends of the last hour, minute by minute, the oldest first; counted up to ``MOST_A_MINUTE`` each."""
+    """The ends of the last hour: see ``minutes``."""
 
 
 _LINES_OF = {
@@ -152,17 +158,14 @@ _COUNTED = {
 }
 _A_MINUTE = ", ".join(
     f"(SELECT count(*) FROM (SELECT 1 FROM tasks WHERE status = '{status}' AND completed_at IS NOT NULL "
-    f"AND completed_at >= minutes.begin AND completed_at < minutes.until LIMIT {MOST_A_MINUTE}))"
+    "AND completed_at >= :begin AND completed_at < :until LIMIT :most))"
     for status in sorted(ENDED)
 )
-_MINUTES = f"""\
-WITH minutes(begin, until) AS MATERIALIZED (
-  SELECT value, lead(value, 1, '~') OVER (ORDER BY value) FROM json_each(?)
-)
-SELECT begin, {_A_MINUTE} FROM minutes ORDER BY begin"""
 
 
-def board(reader: Reader, at: datetime, *, running: int, queue: int, latest: int) -> Board:
+def board(
+    reader: Reader, at: datetime, *, running: int, queue: int, latest: int, known: dict[str, Minute] | None = None
+) -> Board:
     """What the tasks are doing.
 
     Args:
@@ -171,6 +174,7 @@ def board(reader: Reader, at: datetime, *, running: int, queue: int, latest: int
         running: how many of the running ones at most.
         queue: how many of those that wait.
         latest: how many of those that ended.
+        known: see ``minutes``.
 
     Raises:
         JournalError: the journal cannot be read.
@@ -188,7 +192,7 @@ def board(reader: Reader, at: datetime, *, running: int, queue: int, latest: int
         latest=ended[:latest],
         last_failure=failures[0] if failures else None,
         counts=counted(reader),
-        minutes=minutes(reader, at),
+        minutes=minutes(reader, at, {} if known is None else known),
     )
 
 
@@ -198,9 +202,30 @@ def counted(reader: Reader) -> dict[TaskStatus, int]:
     return {status: int(reader.rows(Query(sql, most))[0][0]) for status, sql in _COUNTED.items()}
 
 
-def minutes(reader: Reader, at: datetime) -> list[Minute]:
-    """What ended in each minute of the last hour."""
+def minutes(reader: Reader, at: datetime, known: dict[str, Minute]) -> list[Minute]:
+    """What ended in each minute of the last hour, as far back as it is counted at once, the oldest first.
+
+    Args:
+        reader: reads the journal.
+        at: now.
+        known: what was counted before, of minutes that are over; it is brought up to date, so that what is not
+            counted at once is the next time.
+    """
+    found: list[Minute] = []
+    left = MOST_ENDS
     last = at.replace(second=0, microsecond=0)
-    begins = [time_text(last - timedelta(minutes=back)) for back in range(MINUTES - 1, -1, -1)]
-    rows = reader.rows(Query(_MINUTES, (json.dumps(begins),)))
-    return [Minute(datetime.fromisoformat(begin), dict(zip(sorted(ENDED), ends, strict=True))) for begin, *ends in rows]
+    begins = [time_text(last - timedelta(minutes=back)) for back in range(-1, MINUTES)]
+    for back, (until, begin) in enumerate(pairwise(begins)):
+        minute = known.get(begin)
+        if minute is None:
+            if left <= 0:
+                break
+            [ends] = reader.rows(Query(f"SELECT {_A_MINUTE}", {"begin": begin, "until": until, "most": MOST_ENDS}))
+            left -= sum(ends)
+            minute = Minute(datetime.fromisoformat(begin), dict(zip(sorted(ENDED), ends, strict=True)))
+            if back >= MINUTES_TO_SETTLE:
+                known[begin] = minute
+        found.append(minute)
+    for begin in known.keys() - begins:
+        del known[begin]
+    return found[::-1]

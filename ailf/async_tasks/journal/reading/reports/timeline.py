@@ -9,7 +9,7 @@ from ailf.async_tasks.journal.reading.reports.lines import LINE, Line, line_of
 from ailf.async_tasks.model import TaskInfo
 from ailf.async_tasks.states import ENDED, UNFINISHED
 
-LOOKED_AT = 10_000
+LOOKED_AT = 2_000
 """How many tasks are looked at, those submitted last before the end of a period, for such as ended after it."""
 
 _UNFINISHED = [
