@@ -3,7 +3,7 @@
 import logging
 
 from ailf.async_tasks.manager import TaskManager
-from ailf.async_tasks.model import Health, Outcome, TaskEvent, TaskInfo
+from ailf.async_tasks.model import Health, LogLine, Outcome, TaskEvent, TaskInfo
 from ailf.async_tasks.running import CurrentTask, Observer, current_task
 from ailf.async_tasks.states import EventKind, Reason, ResultFormat, TaskStatus
 
@@ -11,6 +11,7 @@ __all__ = [
     "CurrentTask",
     "EventKind",
     "Health",
+    "LogLine",
     "Observer",
     "Outcome",
     "Reason",

@@ -1,5 +1,6 @@
 """What callers hand in, checked and made into values; each wrong one is an error that says what to give instead."""
 
+import logging
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -75,6 +76,37 @@ def message(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise InvalidTypeError(f"message is {_shown(value)}; give text, or None.")
     return value and storable(value)
+
+
+def text(value: object, what: str) -> str:
+    """Text.
+
+    Raises:
+        InvalidTypeError: it is none.
+    """
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"{what} is {_shown(value)}; give text.")
+    return value
+
+
+def log_level(value: object, what: str) -> tuple[int, str]:
+    """A level of ``logging``, as its number and its name.
+
+    Raises:
+        InvalidTypeError: it is neither.
+        InvalidArgumentError: there is no such level.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = count(value, what)
+        return number, logging.getLevelName(number)
+    name = text(value, what).upper() if isinstance(value, str) else None
+    if name is None:
+        raise InvalidTypeError(f"{what} is {_shown(value)}; give a level of logging, such as 'INFO' or 20.")
+    levels = logging.getLevelNamesMapping()
+    if name not in levels:
+        words = ", ".join(sorted(levels, key=lambda known: levels[known]))
+        raise InvalidArgumentError(f"{what} is {_shown(value)}; there are {words}, and numbers.")
+    return levels[name], name
 
 
 def seconds(value: object, what: str, *, zero: bool = False) -> float:

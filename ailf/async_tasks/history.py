@@ -4,10 +4,10 @@ from typing import Unpack
 
 from ailf.async_tasks import arguments
 from ailf.async_tasks.arguments import Conditions
-from ailf.async_tasks.journal.form import task_event
-from ailf.async_tasks.journal.reading import Query, count_query, events_query, task_query, tasks_query
+from ailf.async_tasks.journal.form import log_line, task_event
+from ailf.async_tasks.journal.reading import Query, count_query, events_query, logs_query, task_query, tasks_query
 from ailf.async_tasks.lifecycle import Lifecycle
-from ailf.async_tasks.model import TaskEvent, TaskFilter, TaskInfo
+from ailf.async_tasks.model import LogLine, TaskEvent, TaskFilter, TaskInfo
 from ailf.async_tasks.session import Session
 
 
@@ -95,6 +95,34 @@ class History(Lifecycle):
         [(number,)] = await session.journal.areader.rows(query)
         return int(number)
 
+    def get_task_logs(
+        self, task_id: str, *, level: str | int | None = None, after: int | None = None, limit: int | None = None
+    ) -> list[LogLine]:
+        """What a task has logged, oldest line first; empty if the task is unknown.
+
+        A line comes into the journal some milliseconds after it was logged; those of an ended task are all there.
+
+        Args:
+            task_id: the task.
+            level: of this level of ``logging`` or above, by name or by number; None is any.
+            after: the ``seq`` of a line, to begin after it; None is from the first on.
+            limit: at most so many.
+
+        Raises:
+            InvalidTypeError: an argument is of a wrong type.
+            InvalidArgumentError: there is no such level, or a number is negative.
+            NotStartedError: the manager was not started.
+            JournalError: the journal cannot be read.
+        """
+        return [log_line(row) for row in self._started().journal.reader.rows(_logs_query(task_id, level, after, limit))]
+
+    async def aget_task_logs(
+        self, task_id: str, *, level: str | int | None = None, after: int | None = None, limit: int | None = None
+    ) -> list[LogLine]:
+        """The awaitable twin of ``get_task_logs``: the event loop goes on while the journal is read."""
+        query = _logs_query(task_id, level, after, limit)
+        return [log_line(row) for row in await self._here().journal.areader.rows(query)]
+
     def get_task_events(self, task_id: str) -> list[TaskEvent]:
         """The timeline of a task, oldest event first; empty if the task is unknown.
 
@@ -112,6 +140,15 @@ class History(Lifecycle):
         """The awaitable twin of ``get_task_events``: the event loop goes on while the journal is read."""
         rows = await self._here().journal.areader.rows(events_query(arguments.known_task_id(task_id)))
         return [task_event(row) for row in rows]
+
+
+def _logs_query(task_id: str, level: str | int | None, after: int | None, limit: int | None) -> Query:
+    return logs_query(
+        arguments.known_task_id(task_id),
+        level=None if level is None else arguments.log_level(level, "level")[0],
+        after=None if after is None else arguments.count(after, "after"),
+        limit=None if limit is None else arguments.count(limit, "limit"),
+    )
 
 
 def _page_query(

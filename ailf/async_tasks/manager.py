@@ -10,7 +10,8 @@ from ailf.async_tasks.arguments import Parent
 from ailf.async_tasks.history import History
 from ailf.async_tasks.ids import new_id
 from ailf.async_tasks.journal import Durability, MigrateMode
-from ailf.async_tasks.model import Health, Outcome, TaskEvent
+from ailf.async_tasks.log_watching import follow_logs
+from ailf.async_tasks.model import Health, LogLine, Outcome, TaskEvent
 from ailf.async_tasks.running import Job, Observer, Submittable, TaskLog, discard
 from ailf.async_tasks.settings import Settings
 from ailf.async_tasks.states import TaskStatus
@@ -39,6 +40,8 @@ class TaskManager(History):
         durability: str = "process",
         migrate: str = "auto",
         indexed_metadata: Iterable[str] = (),
+        capture_logs: str | int | None = None,
+        log_limit: int = 1_000,
     ) -> None:
         """Configure a manager; nothing is opened before ``start``.
 
@@ -58,6 +61,10 @@ class TaskManager(History):
             indexed_metadata: keys of the metadata by which tasks are looked for often, with short values of
                 which each has few tasks: the journal gets an index of each, whatever ``migrate`` is, with which
                 ``list_tasks(metadata=...)`` takes no longer in a large history.
+            capture_logs: a level of ``logging``, by name or by number: whatever is logged inside of a task, at this
+                level or above, is kept in the journal. None captures nothing.
+            log_limit: how many lines of a task's log are kept, its first and its last; of more, one line says how
+                many are left out.
 
         Raises:
             InvalidTypeError: an argument is of a wrong type.
@@ -73,6 +80,8 @@ class TaskManager(History):
             durability=arguments.one_of(Durability, durability, "durability"),
             migrate=arguments.one_of(MigrateMode, migrate, "migrate"),
             indexed_metadata=arguments.keys(indexed_metadata, "indexed_metadata"),
+            log_level=None if capture_logs is None else arguments.log_level(capture_logs, "capture_logs")[0],
+            log_limit=arguments.count(log_limit, "log_limit", least=2),
         )
         super().__init__(settings, [TaskLog()])
 
@@ -253,6 +262,36 @@ class TaskManager(History):
             raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
         async for event in follow(session.journal.areader, session.commits, task_id, begin):
             yield event
+
+    async def watch_logs(
+        self, task_id: str, *, level: str | int | None = None, after: int | None = None
+    ) -> AsyncIterator[LogLine]:
+        """Iterate over the log of a task: the lines that the journal has, then each new one, until the task has ended.
+
+        Args:
+            task_id: the task; one of another process on the same journal too.
+            level: of this level of ``logging`` or above, by name or by number; None is any.
+            after: the ``seq`` of a line, to begin after it; None is from the first line on.
+
+        Yields:
+            The lines, in the order of their ``seq``.
+
+        Raises:
+            TaskNotFoundError: the task is unknown.
+            InvalidArgumentError: there is no such level, or ``after`` is negative.
+            NotStartedError: the manager was not started.
+            ManagerError: called on another event loop than ``start``.
+            JournalError: the journal cannot be read.
+        """
+        session = self._here()
+        begin = 0 if after is None else arguments.count(after, "after")
+        number = None if level is None else arguments.log_level(level, "level")[0]
+        if self.get_task_info(task_id) is None:
+            raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
+        async for line in follow_logs(
+            session.journal.areader, session.commits, arguments.known_task_id(task_id), level=number, after=begin
+        ):
+            yield line
 
     def add_observer(self, observer: Observer) -> None:
         """Have somebody told of each task from now on, over any number of starts and stops.

@@ -78,6 +78,30 @@ class TaskEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a task's log: a row of the table ``task_logs``."""
+
+    seq: int
+    """The position in the journal; later lines have higher ones, and none is used twice."""
+    task_id: str
+    """The id of the task."""
+    at: datetime
+    """When it was logged (UTC)."""
+    level: int
+    """How grave it is, as ``logging`` numbers it: 20 is INFO."""
+    level_name: str
+    """What that level is called."""
+    logger: str
+    """The name of the logger; ``task`` where the task itself wrote it with ``current_task().log``."""
+    message: str
+    """The message, its arguments in it."""
+    fields: Mapping[str, Any]
+    """What came with it: keyword values, or what ``extra`` had. A line that stands for others has ``left_out``."""
+    exception: str | None
+    """The traceback of the exception that came with it, bounded."""
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """Whether the journal takes writes, and what waits to be written."""
 
@@ -141,6 +165,22 @@ class Progressed(NamedTuple):
     message: str | None
 
 
+class Logged(NamedTuple):
+    """A task logged a line."""
+
+    task_id: str
+    at: Microseconds
+    level: int
+    level_name: str
+    logger: str
+    message: str
+    fields: str | None
+    """A JSON object as text."""
+    exception: str | None
+    left_out: int = 0
+    """For how many others it stands; 0 is a line of the task's own."""
+
+
 class Ended(NamedTuple):
     """A task ended, coming from the state ``expected``."""
 
@@ -153,7 +193,7 @@ class Ended(NamedTuple):
     result_format: ResultFormat | None = None
 
 
-Change = Submitted | Started | Progressed | Ended
+Change = Submitted | Started | Progressed | Logged | Ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from ailf.async_tasks.journal.form import task_info
 from ailf.async_tasks.journal.reading import Row, existing_query, task_query
 from ailf.async_tasks.model import Outcome, TaskInfo
 from ailf.async_tasks.others import Others
-from ailf.async_tasks.running import Desk, LiveTasks, Observer, Observers
+from ailf.async_tasks.running import Capturing, Desk, LiveTasks, Observer, Observers
 from ailf.async_tasks.settings import Settings
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import Commits
@@ -113,15 +113,18 @@ class Session:
         self.loop = loop
         self.commits = Commits()
         self._settings = settings
-        journal.attach(loop, self.commits.notify)
-        desk = Desk(journal.path.resolve(), self.report)
+        journal.attach(loop, self.commits.notify, settings.log_limit)
+        log = journal.writer.log
+        desk = Desk(journal.path.resolve(), self.report, log, self.assert_not_inherited, settings.log_level)
         self.live = LiveTasks(journal.writer.record, desk, settings.max_concurrency, Observers(observers))
         self.families = Families(journal, self.live, desk, self.cancel)
         self._cleaner: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Listen to other processes; clean up now, and again and again."""
+        """Listen to other processes; capture what tasks log; clean up now, and again and again."""
+        if self._settings.log_level is not None:
+            Capturing.begin(self._settings.log_level)
         others = Others(self.journal, self.commits, self.live)
         self._listener = self.loop.create_task(others.listen(), name="ailf listener")
         self._cleaner = self.loop.create_task(self._clean_up_regularly(), name="ailf clean-up")
@@ -162,7 +165,10 @@ class Session:
             for task in own:
                 task.cancel()
             await asyncio.wait(own)
-        await self.live.shut_down(drain)
+        try:
+            await self.live.shut_down(drain)
+        finally:
+            self._capture_no_more()
         try:
             unwritten = await in_own_thread(self.journal.close)
         finally:
@@ -182,8 +188,13 @@ class Session:
     def abandon(self) -> None:
         """Close what a closed event loop has left: journal how the tasks ended that it still had; blocks."""
         self.live.abandon()
+        self._capture_no_more()
         self.journal.close()
         self.journal.remove_temporary()
+
+    def _capture_no_more(self) -> None:
+        if self._settings.log_level is not None:
+            Capturing.end(self._settings.log_level)
 
     def task_around(self) -> str | None:
         """The id of the live task that makes this very call, if one does."""

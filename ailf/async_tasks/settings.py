@@ -19,3 +19,6 @@ class Settings:
     durability: Durability
     migrate: MigrateMode
     indexed_metadata: frozenset[str]
+    log_level: int | None
+    """From which level on what tasks log is captured; None is nothing."""
+    log_limit: int

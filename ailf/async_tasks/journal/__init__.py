@@ -134,14 +134,15 @@ class Journal:
                 raise
         return cls(path, owner=owner, lock=lock, connection=connection, pulse=pulse, indexed=paths, temporary=temporary)
 
-    def attach(self, loop: asyncio.AbstractEventLoop, on_commit: Callable[[], None]) -> None:
+    def attach(self, loop: asyncio.AbstractEventLoop, on_commit: Callable[[], None], log_limit: int) -> None:
         """Start the writer.
 
         Args:
             loop: where its callers are told.
             on_commit: called there after each commit.
+            log_limit: how many lines of a task's log are kept.
         """
-        self._writer = Writer(self._connection, self.path, self.owner.id, loop, on_commit)
+        self._writer = Writer(self._connection, self.path, self.owner.id, loop, on_commit, log_limit=log_limit)
         self._writer.start()
         atexit.register(self._at_exit)
 
@@ -287,6 +288,8 @@ def _leave_to_the_parent() -> None:
     """
     for journal in list(_open_journals):
         journal.is_inherited = True
+        if journal._writer is not None:  # noqa: SLF001
+            journal._writer.leave_to_the_parent()  # noqa: SLF001
         if journal._remove_temporary is not None:  # noqa: SLF001 - this function is of the class
             journal._remove_temporary.detach()  # noqa: SLF001
         _inherited.append(journal)

@@ -6,10 +6,12 @@ arguments and what the journal says of a result and of a record, and nothing of 
 
 from ailf.async_tasks.running.context import CurrentTask, Desk, current_task, parent_at
 from ailf.async_tasks.running.live import LiveTasks
+from ailf.async_tasks.running.log_capture import Capturing
 from ailf.async_tasks.running.observing import Observer, Observers, TaskLog
 from ailf.async_tasks.running.runner import Job, Submittable, discard
 
 __all__ = [
+    "Capturing",
     "CurrentTask",
     "Desk",
     "Job",

@@ -4,7 +4,11 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from ailf.async_tasks import arguments
+from ailf.async_tasks.model import Logged
+from ailf.async_tasks.running.log_lines import line_of_task
 from ailf.errors import ManagerError
 
 
@@ -16,6 +20,12 @@ class Desk:
     """Whose tasks they are: those of one journal are one family, whichever manager runs them."""
     report: Callable[[str, float, str | None], bool]
     """Takes a report of progress."""
+    log: Callable[[Logged], None]
+    """Takes a line of a task's log, from anywhere, and never raises."""
+    assert_usable: Callable[[], None]
+    """Refuses in a forked child, with a ManagerError."""
+    log_level: int | None
+    """From which level on what is logged is captured; None is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,26 @@ class CurrentTask:
         """
         return self._desk.report(self.id, progress, message)
 
+    def log(self, message: str, /, level: str | int = "INFO", **fields: Any) -> None:
+        """Write a line into the log of this task, whatever the manager captures; returns at once, from any thread.
+
+        It is in the journal some milliseconds later, and at the latest with the end of the task.
+
+        Args:
+            message: what happened; 8 KB of it are kept.
+            level: a level of ``logging``, by name or by number.
+            fields: values that come with it, kept as JSON; what JSON cannot hold is kept as its ``repr``.
+
+        Raises:
+            InvalidTypeError: ``message`` is no text, or ``level`` no level.
+            InvalidArgumentError: there is no such level.
+            ManagerError: called in a child that was forked while the manager was at work.
+        """
+        number = arguments.log_level(level, "level")
+        text = arguments.text(message, "message")
+        self._desk.assert_usable()
+        self._desk.log(line_of_task(self.id, number, text, fields))
+
 
 _current: ContextVar[CurrentTask] = ContextVar("ailf_current_task")
 
@@ -65,6 +95,11 @@ def current_task() -> CurrentTask:
         return _current.get()
     except LookupError:
         raise ManagerError("current_task() was called outside of a task; call it in what was submitted.") from None
+
+
+def running_in() -> CurrentTask | None:
+    """The same, None outside of a task."""
+    return _current.get(None)
 
 
 def parent_at(desk: Desk) -> str | None:

@@ -18,6 +18,7 @@ from ailf.async_tasks.journal.writing import Record
 from ailf.async_tasks.model import Ended, Outcome, Progressed, Started, Submitted, TaskInfo
 from ailf.async_tasks.running.context import CurrentTask, Desk, enter
 from ailf.async_tasks.running.live_task import LiveTask, resolve
+from ailf.async_tasks.running.log_capture import Capturing
 from ailf.async_tasks.running.observing import Observers
 from ailf.async_tasks.running.remembered import Remembered
 from ailf.async_tasks.running.runner import Job, execute, failed
@@ -246,6 +247,8 @@ class LiveTasks:
         task.runner.add_done_callback(self._on_unwound, context=task.context)
 
     async def _run(self, task: LiveTask) -> None:
+        if self._desk.log_level is not None:
+            Capturing.assure()
         enter(CurrentTask(task.id, task.parent_id, self._desk))
         self._observers.started(task.id, task.name)
         outcome = await execute(task.job, task.timeout)

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from ailf.async_tasks import CurrentTask, current_task
+from ailf.async_tasks.model import Logged
 from ailf.async_tasks.running.context import Desk, enter
 from ailf.errors import ManagerError
 
+lines: list[Logged] = []
 Reported = list[tuple[str, float, str | None]]
 
 
@@ -21,7 +23,7 @@ def task_that_reports_to(reported: Reported, task_id: str = "x") -> CurrentTask:
         reported.append((task_id, progress, message))
         return progress < 100
 
-    return CurrentTask(task_id, "above", Desk(Path("tasks.db"), report))
+    return CurrentTask(task_id, "above", Desk(Path("tasks.db"), report, lines.append, lambda: None, None))
 
 
 def test_there_is_none_outside_of_a_task() -> None:

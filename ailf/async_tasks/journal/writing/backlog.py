@@ -69,6 +69,7 @@ class Backlog:
         self._work: list[Work] = []
         self._retry_at = 0.0
         self._tries_again = False
+        self._is_called = False
         self._closing_at: float | None = None
         self._is_asleep = False
         # Held by the writer's thread, which waits for it to be released; a threading.Condition does the
@@ -84,6 +85,13 @@ class Backlog:
                 self._retry_at = 0.0
             if len(self._records) > self._most:
                 self._thin_out()
+            if self._is_asleep:
+                self._ring()
+
+    def wake(self) -> None:
+        """Have the writer's thread look what there is, lines of logs included."""
+        with self._lock:
+            self._is_called = True
             if self._is_asleep:
                 self._ring()
 
@@ -123,7 +131,7 @@ class Backlog:
                 if pause is None and self._closing_at is not None:
                     return None
                 if pause == 0:
-                    self._tries_again = False
+                    self._tries_again = self._is_called = False
                     records, self._records = self._records, []
                     self._under_way = records
                     work, self._work = self._work, []
@@ -174,7 +182,7 @@ class Backlog:
         now = time.monotonic()
         if self._closing_at is not None and (not self._records or now > self._closing_at):
             return None
-        if not self._records and not self._tries_again:
+        if not self._records and not self._tries_again and not self._is_called:
             return None
         return max(0.0, self._retry_at - now)
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from ailf.async_tasks.journal.form import owners, positional, task_events, tasks
+from ailf.async_tasks.journal.form import owners, positional, task_events, task_logs, tasks
 from ailf.async_tasks.states import TaskStatus
 
 Row = tuple[Any, ...]
@@ -124,5 +124,6 @@ COMPLETE_TASK = _update(["completed_at", "result", "result_format"], TaskStatus.
 """What nearly every task comes to."""
 END_TASK = _update(["status", "reason", "completed_at", "error", "error_type", "traceback"])
 INSERT_EVENT = _insert(task_events, "task_id", "at", "kind", "progress", "message")
+INSERT_LOG = _insert(task_logs, "task_id", "at", "level", "level_name", "logger", "message", "fields", "exception")
 TOUCH_OWNER = positional(update(owners).where(owners.c.id == bindparam("owner")).values(pid=owners.c.pid))
 """Changes nothing, but writes: whether the journal takes writes."""

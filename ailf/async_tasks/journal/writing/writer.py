@@ -10,17 +10,20 @@ import logging
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from ailf.async_tasks.journal.form import journal_error
+from ailf.async_tasks.journal.form import journal_error, left_out_line
 from ailf.async_tasks.journal.writing.backlog import Backlog, Record, can_be_refused
 from ailf.async_tasks.journal.writing.batch import Batch
+from ailf.async_tasks.journal.writing.log_book import LogBook
+from ailf.async_tasks.journal.writing.log_queue import LogQueue
 from ailf.async_tasks.journal.writing.statements import TOUCH_OWNER
-from ailf.async_tasks.model import Change, Health
+from ailf.async_tasks.model import Change, Health, Logged
 from ailf.errors import AilfError, DuplicateTaskError, JournalError, TaskConflictError
 
 T = TypeVar("T")
@@ -55,6 +58,8 @@ class Writer:
         owner_id: str,
         loop: asyncio.AbstractEventLoop,
         on_commit: Callable[[], None],
+        *,
+        log_limit: int = 1_000,
     ) -> None:
         self._connection = connection
         self._path = path
@@ -66,6 +71,10 @@ class Writer:
         self.record = self._backlog.put
         """Has a change written; from any thread. A submission that cannot be written is refused, whatever else
         cannot be written is kept and tried again."""
+        self._lines = LogQueue(self._backlog.wake)
+        self._book = LogBook(log_limit)
+        self.log = self._lines.put
+        """Has a line of a task's log written; from anywhere. Of too many that wait, the middle of each task's goes."""
         # Set by the thread alone:
         self._trouble: JournalError | None = None
         self._retry_seconds = FIRST_RETRY_SECONDS
@@ -84,7 +93,7 @@ class Writer:
         trouble = self._trouble
         return Health(
             is_writable=trouble is None,
-            unwritten=waiting,
+            unwritten=waiting + len(self._lines),
             oldest_seconds=age,
             last_error=None if trouble is None else str(trouble),
         )
@@ -129,7 +138,15 @@ class Writer:
         """
         self._backlog.close(patience)
         self._thread.join()
-        return self._backlog.left()
+        self._lines.close()
+        lines = Counter(line.task_id for line in self._lines.take())
+        return self._backlog.left() + [
+            (left_out_line(task_id, 0, number), None, None) for task_id, number in lines.items()
+        ]
+
+    def leave_to_the_parent(self) -> None:
+        """In a forked child: take no more lines."""
+        self._lines.close()
 
     def close_at_exit(self, patience: float) -> bool:
         """The same for a process that ends in any case; returns whether the thread has ended in time."""
@@ -140,21 +157,27 @@ class Writer:
     def _run(self) -> None:
         while (taken := self._backlog.take()) is not None:
             records, work = taken
-            if records or self._trouble is not None:
-                self._write(records)
+            # After the records: what a task has logged is in the file when its end is.
+            lines = self._lines.take()
+            if records or lines or self._trouble is not None:
+                self._write(records, lines)
             for piece in work:
                 piece()
             self._check_point_if_due()
+        if self._trouble is None and (lines := self._lines.take()):
+            self._write([], lines)
 
-    def _write(self, records: list[Record]) -> None:
+    def _write(self, records: list[Record], lines: list[Logged]) -> None:
         try:
-            self._commit_together(records)
+            self._commit_together(records, lines)
         except Exception as error:  # noqa: BLE001 - the thread outlives whatever a record does to it
+            self._book.forget()
             if _is_about_the_journal(error):
+                self._lines.put_back(lines)
                 self._keep(records, error)
             else:
                 self._roll_back()
-                self._write_one_by_one(records)
+                self._write_one_by_one(records, lines)
         else:
             self._settle(records)
 
@@ -169,13 +192,15 @@ class Writer:
             with suppress(sqlite3.Error):
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
-    def _commit_together(self, records: list[Record]) -> None:
+    def _commit_together(self, records: list[Record], lines: list[Logged]) -> None:
         batch = Batch(self._owner_id)
         for change, _, _ in records:
             batch.add(change)
         self._begin()
         batch.execute(self._connection)
-        if not records:
+        if lines:
+            self._book.write(self._connection, lines)
+        elif not records:
             # Nothing waits, and yet somebody may wait to hear that the journal takes writes again.
             self._connection.execute(TOUCH_OWNER.sql, (self._owner_id,))
         self._connection.execute("COMMIT")
@@ -191,7 +216,7 @@ class Writer:
             self._connection.execute(f"PRAGMA busy_timeout={CLOSING_BUSY_MILLISECONDS}")
         self._connection.execute("BEGIN IMMEDIATE")
 
-    def _write_one_by_one(self, records: list[Record]) -> None:
+    def _write_one_by_one(self, records: list[Record], lines: list[Logged]) -> None:
         """Write the records that can be, in one transaction; a bad one does not fail its neighbours."""
         try:
             self._begin()
@@ -208,14 +233,19 @@ class Writer:
                     self._connection.execute("ROLLBACK TO one")
                     refusals[index] = _refusal(record[0], error, self._path)
                 self._connection.execute("RELEASE one")
+            if lines:
+                self._book.write(self._connection, lines)
             self._connection.execute("COMMIT")
         except (sqlite3.Error, JournalError) as error:
+            self._book.forget()
+            self._lines.put_back(lines)
             self._keep(records, error)
         else:
             self._settle(records, refusals)
 
     def _settle(self, records: list[Record], refusals: Mapping[int, AilfError] = MappingProxyType({})) -> None:
         self._backlog.settle()
+        self._lines.settle()
         if self._trouble is not None:
             self._trouble = None
             self._retry_seconds = FIRST_RETRY_SECONDS

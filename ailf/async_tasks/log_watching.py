@@ -1,0 +1,46 @@
+"""Following a task's log: the lines that the journal has, then each new one."""
+
+from collections.abc import AsyncIterator
+
+from ailf.async_tasks.journal.form import log_line
+from ailf.async_tasks.journal.reading import AsyncReader, logs_query, status_query
+from ailf.async_tasks.model import LogLine
+from ailf.async_tasks.states import TaskStatus
+from ailf.async_tasks.watching import Commits
+
+LINES_A_READ = 500
+"""How many lines one query fetches, so that a long log is never in memory as a whole."""
+
+
+async def follow_logs(
+    reader: AsyncReader, commits: Commits, task_id: str, *, level: int | None, after: int
+) -> AsyncIterator[LogLine]:
+    """The lines of a task's log, those of the past and then each new one, until the task has ended or is gone.
+
+    Args:
+        reader: reads the journal.
+        commits: says when to read it again.
+        task_id: the task.
+        level: of this level or above; None is any.
+        after: the ``seq`` of the line after which to begin.
+    """
+    watcher = commits.add()
+    try:
+        while True:
+            watcher.clear()
+            is_last_read = commits.is_over
+            # Looked at first: what a task has logged is in the journal when its end is.
+            rows = await reader.rows(status_query(task_id))
+            has_ended = not rows or TaskStatus(rows[0][0]).is_ended
+            lines = await reader.rows(logs_query(task_id, level=level, after=after, limit=LINES_A_READ))
+            for row in lines:
+                line = log_line(row)
+                after = line.seq
+                yield line
+            if len(lines) == LINES_A_READ:
+                continue
+            if has_ended or is_last_read:
+                return
+            await watcher.wait()
+    finally:
+        commits.discard(watcher)
