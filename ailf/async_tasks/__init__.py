@@ -3,12 +3,13 @@
 import logging
 
 from ailf.async_tasks.manager import TaskManager
-from ailf.async_tasks.model import Health, LogLine, Outcome, TaskEvent, TaskInfo
+from ailf.async_tasks.model import Deletion, Health, LogLine, Outcome, TaskEvent, TaskInfo
 from ailf.async_tasks.running import CurrentTask, Observer, current_task
 from ailf.async_tasks.states import EventKind, Reason, ResultFormat, TaskStatus
 
 __all__ = [
     "CurrentTask",
+    "Deletion",
     "EventKind",
     "Health",
     "LogLine",

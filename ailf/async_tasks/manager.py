@@ -51,7 +51,8 @@ class TaskManager(History):
             task_timeout: the time limit of tasks that are submitted without one, in seconds or as a
                 timedelta; None is none.
             max_concurrency: how many tasks may run at a time; further ones wait as PENDING. None is no limit.
-            retention: how long an ended task is kept: a timedelta, seconds, None for ever, or a mapping
+            retention: how long an ended task of this manager is kept, whichever manager of the journal cleans
+                up: a timedelta, seconds, None for ever, or a mapping
                 of end states to one of these (a state that is missing is kept for ever).
             cleanup_interval: how often recovery and the scheduled delete run, in seconds or as a timedelta.
             durability: "process" (commits survive the death of the process) or "power" (also the loss of
@@ -316,7 +317,7 @@ class TaskManager(History):
         Raises:
             NotStartedError: the manager was not started.
         """
-        return self._started().journal.writer.health()
+        return self._started().journal.health()
 
     async def cleanup(self) -> int:
         """Run a round of recovery and of the scheduled delete now.

@@ -102,8 +102,18 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Deletion:
+    """What the scheduled clean-up deleted in one round."""
+
+    at: datetime
+    """When (UTC)."""
+    tasks: Mapping[str, int]
+    """How many tasks, by end state."""
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
-    """Whether the journal takes writes, and what waits to be written."""
+    """Whether the journal takes writes, what waits to be written, and what is deleted from it when."""
 
     is_writable: bool
     """Whether the last write succeeded."""
@@ -113,6 +123,10 @@ class Health:
     """For how many seconds the oldest of them has been; None where there is none."""
     last_error: str | None
     """Why the last write failed; None where it succeeded."""
+    retention: Mapping[str, float] = field(default_factory=dict)
+    """For how many seconds the tasks of this manager are kept, by end state; one that is missing is kept for ever."""
+    last_deletion: Deletion | None = None
+    """What the scheduled clean-up of any manager last deleted, as of this one's last round."""
 
 
 Microseconds = int

@@ -84,7 +84,7 @@ def _in_thread(work: Callable[[], T], throw_away: Callable[[T], object]) -> asyn
 
 
 def _open_journal(settings: Settings) -> Journal:
-    opening = partial(Journal.open, durability=settings.durability, mode=settings.migrate)
+    opening = partial(Journal.open, durability=settings.durability, mode=settings.migrate, retention=settings.retention)
     if settings.path is not None:
         return opening(settings.path, indexed=settings.indexed_metadata)
     folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
@@ -144,7 +144,7 @@ class Session:
             JournalError: the journal takes no writes.
         """
         await self.journal.recover()
-        deleted = await self.journal.delete_ended(self._settings.retention)
+        deleted = await self.journal.delete_ended()
         if deleted:
             self.live.remembered.forget_outcomes()
         if kept := self.live.remembered.result_ids():

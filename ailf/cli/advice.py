@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ailf.async_tasks.journal.care.upkeep import Facts, Life
-from ailf.cli.words import size
+from ailf.cli.words import counted, kept, size
 
 LARGE_LOG_BYTES = 256 * 1024 * 1024
 """From which size on a write-ahead log says that somebody keeps it from being brought into the file."""
@@ -74,16 +74,21 @@ def findings_about(facts: Facts, damage: Sequence[str]) -> list[Finding]:
 def _about_owners(facts: Facts) -> list[Finding]:
     dead = [owner for owner in facts.owners if owner.life is Life.DEAD]
     lost = sum(owner.unfinished for owner in dead)
-    elsewhere = [owner for owner in facts.owners if owner.life is Life.ELSEWHERE and owner.unfinished]
-    alive = sum(owner.life is Life.ALIVE for owner in facts.owners)
-    found = [Finding(Level.OK, f"{alive} managers are at work on it")]
+    unknown = [owner for owner in facts.owners if owner.life is Life.UNKNOWN and owner.unfinished]
+    living = [owner for owner in facts.owners if owner.life is Life.ALIVE]
+    found = [Finding(Level.OK, f"{len(living)} managers are at work on it")]
     if dead:
         what = f"{len(dead)} dead processes left {lost} unfinished tasks"
         found.append(Finding(Level.WARNING, what, "run `ailf journal recover`, or start a program on it"))
-    if elsewhere:
-        hosts = ", ".join(sorted({owner.host for owner in elsewhere}))
-        what = f"there are unfinished tasks of other machines ({hosts})"
-        found.append(Finding(Level.WARNING, what, "run `ailf journal recover` there; they cannot be judged from here"))
+    for owner in unknown:
+        what = (
+            f"nobody can tell from here whether pid {owner.pid} on {owner.host} is alive, "
+            f"of which {owner.unfinished} tasks are unfinished"
+        )
+        found.append(Finding(Level.WARNING, what, f"if it has ended, run `ailf journal recover --owner {owner.id}`"))
+    found += [Finding(Level.OK, f"pid {owner.pid} keeps its tasks {kept(owner.retention)}") for owner in living]
+    if facts.deleted_at is not None:
+        found.append(Finding(Level.OK, f"the clean-up last deleted {counted(facts.deleted)}, at {facts.deleted_at}"))
     return found
 
 

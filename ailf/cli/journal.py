@@ -11,7 +11,7 @@ from ailf.cli.advice import Finding, Level, findings_about, remedy
 from ailf.cli.codes import JOURNAL_TROUBLE, NOTHING
 from ailf.cli.groups import Group, examples
 from ailf.cli.options import journal_option, json_option
-from ailf.cli.words import columns, harmless, size
+from ailf.cli.words import columns, counted, harmless, kept, size
 
 
 @click.group(name="journal", cls=Group, epilog=examples("journal info", "journal doctor"))
@@ -38,13 +38,17 @@ def info(*, journal: Path, as_json: bool) -> None:
         ("tasks", f"{sum(facts.tasks.values())}: " + ", ".join(f"{n} {status}" for status, n in facts.tasks.items())),
         ("events", str(facts.events)),
         ("submitted", f"{facts.first_submitted} to {facts.last_submitted}" if facts.first_submitted else ""),
+        ("deleted", f"{counted(facts.deleted)}, at {facts.deleted_at}" if facts.deleted_at else ""),
         ("sqlite", facts.sqlite_version + "".join(f"; lacks {what}" for what in facts.sqlite_lacks)),
     ]
     click.echo("\n".join(f"{label + ':':11}{text}" for label, text in told if text))
     if facts.owners:
-        head = ("owner", "pid", "host", "since", "unfinished", "life")
+        head = ("owner", "pid", "host", "since", "unfinished", "life", "keeps its tasks")
         rows = [
-            (one.id, str(one.pid), harmless(one.host), one.started_at, str(one.unfinished), str(one.life))
+            (
+                *(one.id, str(one.pid), harmless(one.host), one.started_at, str(one.unfinished), str(one.life)),
+                kept(one.retention),
+            )
             for one in facts.owners
         ]
         click.echo("\n" + columns(head, rows))
@@ -105,11 +109,12 @@ def vacuum(*, journal: Path) -> None:
     click.echo(f"{size(before)} before, {size(after)} now.")
 
 
-@group.command(epilog=examples("journal recover", "--journal night.db journal recover"))
+@group.command(epilog=examples("journal recover", "--journal night.db journal recover --owner 3f1c0a9b"))
+@click.option("--owner", "owner_id", metavar="ID", help="The owner that you know to be dead, though nobody can tell.")
 @journal_option
-def recover(*, journal: Path) -> None:
+def recover(*, journal: Path, owner_id: str | None) -> None:
     """Mark the unfinished tasks of dead processes as failed now; the living ones' are left alone."""
-    click.echo(f"{upkeep.recover(journal)} tasks marked as failed.")
+    click.echo(f"{upkeep.recover(journal, owner_id)} tasks marked as failed.")
 
 
 @group.command(epilog=examples("journal doctor", "journal doctor --full --json"))

@@ -162,7 +162,8 @@ def _owner_state(reader: Reader, info: TaskInfo, journal: Path) -> dict[str, Any
     if owner is None:
         return None
     states = upkeep.owner_states(journal) if owner["stopped_at"] is None else []
-    life = next((str(state.life) for state in states if state.id == owner["id"]), "stopped")
+    ended = "stopped" if owner["found_dead_at"] is None else "dead"
+    life = next((str(state.life) for state in states if state.id == owner["id"]), ended)
     return {key: owner[key] for key in ("id", "pid", "host", "started_at", "stopped_at")} | {"life": life}
 
 

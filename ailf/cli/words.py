@@ -1,8 +1,11 @@
 """Values as text for people: harmless on a terminal, times by the reader's clock, lengths of time, sizes, columns."""
 
 import re
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from ailf.async_tasks.journal.care.retention import in_words
+from ailf.async_tasks.states import ENDED
 
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -122,6 +125,28 @@ def size(number: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= KIB
     return f"{value:.1f} GiB"
+
+
+def kept(policy: Mapping[str, float] | None) -> str:
+    """For how long a manager's tasks are kept.
+
+    Args:
+        policy: seconds by end state, one that is missing for ever; None is not known.
+    """
+    if policy is None:
+        return "as long as whoever cleans up does"
+    words = {
+        str(status): f"for {in_words(timedelta(seconds=policy[status]))}" if status in policy else "for ever"
+        for status in sorted(ENDED)
+    }
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    return ", ".join(f"{status} {how_long}" for status, how_long in words.items())
+
+
+def counted(tasks: Mapping[str, int]) -> str:
+    """How many tasks there are of each state."""
+    return ", ".join(f"{number} {status}" for status, number in tasks.items())
 
 
 def short_id(task_id: str) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -42,9 +41,9 @@ async def end_in_each_state(manager: TaskManager) -> None:
 )
 async def test_each_end_state_is_kept_for_its_time(journal: Path, retention: Any, left: list[str]) -> None:
     """A round deletes what has been kept long enough, and says how many tasks that were; events go along."""
-    async with TaskManager(journal) as manager:
-        await end_in_each_state(manager)
     async with TaskManager(journal, retention=retention) as manager:
+        await end_in_each_state(manager)
+    async with TaskManager(journal) as manager:
         await manager.cleanup()
         assert [str(info.status) for info in manager.list_tasks()] == left
     with closing(sqlite3.connect(journal)) as connection:
@@ -60,8 +59,8 @@ async def test_a_round_says_how_many_it_deleted(journal: Path) -> None:
         ids = await asyncio.gather(*(manager.submit(asyncio.sleep(0)) for _ in range(450)))
         await asyncio.gather(*(manager.wait_for_task(task_id) for task_id in ids))
         running = await manager.submit(asyncio.Event().wait())
-        assert manager._session is not None
-        manager._session._settings = replace(manager._session._settings, retention={TaskStatus.COMPLETED: timedelta(0)})
+        with closing(sqlite3.connect(journal)) as connection, connection:
+            connection.execute("""UPDATE owners SET retention = '{"completed": 0}'""")
         assert await manager.cleanup() == 450
         assert await manager.cleanup() == 0
         assert [info.id for info in manager.list_tasks()] == [running]

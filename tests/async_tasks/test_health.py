@@ -12,7 +12,8 @@ from ailf.async_tasks import Health, TaskManager, TaskStatus
 from ailf.errors import JournalError, NotStartedError
 from tests.conftest import until
 
-WELL = Health(is_writable=True, unwritten=0, oldest_seconds=None, last_error=None)
+RETENTION = dict.fromkeys(("completed", "failed", "cancelled"), 3600.0)
+WELL = Health(is_writable=True, unwritten=0, oldest_seconds=None, last_error=None, retention=RETENTION)
 
 
 @pytest.fixture

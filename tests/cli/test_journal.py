@@ -1,16 +1,19 @@
 """``ailf journal``: what is said of a file, and what is done to it."""
 
+import asyncio
 import gzip
 import json
 import sqlite3
 import threading
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from ailf.async_tasks import TaskManager
 from ailf.async_tasks.journal.care import migrate, owners, upkeep
+from ailf.async_tasks.journal.care.locks import OwnerLock
 from tests.async_tasks.journal.care.test_revisions import FIRST, JOURNALS, content, schema_text
 from tests.async_tasks.journal.support import OWNER, RUNNING, insert
 from tests.cli.conftest import Ailf
@@ -21,11 +24,11 @@ def test_info_in_json(full: Path, ailf: Ailf) -> None:
     facts = json.loads(ailf("journal", "info", "--json").stdout)
     assert facts.keys() == {
         *("path", "bytes", "log_bytes", "free_bytes", "revision", "newest_revision", "tasks", "events"),
-        *("first_submitted", "last_submitted", "owners", "sqlite_version", "sqlite_lacks"),
+        *("first_submitted", "last_submitted", "owners", "deleted_at", "deleted", "sqlite_version", "sqlite_lacks"),
     }
     assert facts["tasks"] == {"pending": 1, "running": 1, "completed": 1, "failed": 1, "cancelled": 1}
     assert (facts["events"], facts["revision"]) == (6, migrate.HEAD)
-    assert facts["owners"][0].keys() == {"id", "pid", "host", "started_at", "life", "unfinished"}
+    assert facts["owners"][0].keys() == {"id", "pid", "host", "started_at", "life", "unfinished", "retention"}
 
 
 async def test_info_tells_the_living_from_the_dead(full: Path, ailf: Ailf) -> None:
@@ -43,7 +46,7 @@ async def test_info_tells_the_living_from_the_dead(full: Path, ailf: Ailf) -> No
     folder.mkdir(exist_ok=True)
     (folder / f"{dead['id']}.lock").touch()
     states = {state.id: state.life for state in upkeep.owner_states(full)}
-    assert states == {"o1": upkeep.Life.ELSEWHERE, dead["id"]: upkeep.Life.DEAD}
+    assert states == {"o1": upkeep.Life.UNKNOWN, dead["id"]: upkeep.Life.DEAD}
     assert (folder / f"{dead['id']}.lock").exists()
     async with TaskManager(full) as manager:
         assert manager._session is not None
@@ -53,18 +56,55 @@ async def test_info_tells_the_living_from_the_dead(full: Path, ailf: Ailf) -> No
 
 
 def test_recover_fails_the_tasks_of_the_dead(full: Path, ailf: Ailf) -> None:
-    """Of those alone: what runs elsewhere is left as it is."""
+    """Of those alone: who cannot be seen is left as it is while somebody has the journal open, until a person says."""
     here = owners.this_process()
     with closing(sqlite3.connect(full, isolation_level=None)) as connection:
-        insert(
-            connection, "owners", OWNER | {"id": "dead", "pid": 2**22 + 1, "host": here.host, "boot_id": here.boot_id}
-        )
+        identity = {"boot_id": here.boot_id, "process_started": 1, "pid_namespace": here.pid_namespace}
+        insert(connection, "owners", OWNER | identity | {"id": "dead", "pid": 2**22 + 1})
         insert(connection, "tasks", RUNNING | {"id": "lost", "owner_id": "dead"})
     warned = ailf("journal", "doctor")
     assert (warned.exit_code, "run `ailf journal recover`" in warned.stdout) == (1, True)
-    assert ailf("journal", "recover").stdout == "1 tasks marked as failed.\n"
+    with closing(sqlite3.connect(full)) as other:
+        other.execute("SELECT count(*) FROM tasks").fetchall()
+        assert ailf("journal", "recover").stdout == "1 tasks marked as failed.\n"
     assert json.loads(ailf("tasks", "show", "lost", "--json").stdout)["reason"] == "process_died"
+    assert json.loads(ailf("tasks", "show", "lost", "--json").stdout)["owner"]["life"] == "dead"
     assert json.loads(ailf("tasks", "show", "ba-runs", "--json").stdout)["status"] == "running"
+    assert "run `ailf journal recover --owner o1`" in ailf("journal", "doctor").stdout
+    assert ailf("journal", "recover", "--owner", "o").stdout == "2 tasks marked as failed.\n"
+    assert json.loads(ailf("tasks", "show", "ba-runs", "--json").stdout)["reason"] == "process_died"
+
+
+def test_recover_takes_nobody_s_word_for_the_death_of_the_living(full: Path, ailf: Ailf) -> None:
+    """An owner that is not there is an error of the caller's, one that is alive one of the journal's."""
+    refused = ailf("journal", "recover", "--owner", "nobody")
+    assert (refused.exit_code, "no owners of the journal" in refused.stderr) == (2, True)
+    lock = OwnerLock(full, "o1")
+    assert lock.acquire()
+    refused = ailf("journal", "recover", "--owner", "o1")
+    assert (refused.exit_code, "is alive, and nothing was changed" in refused.stderr) == (3, True)
+    lock.release()
+
+
+def test_recover_finds_all_dead_whom_nobody_else_can_be(full: Path, ailf: Ailf) -> None:
+    """Nobody else has the journal open: whose lock file is gone, of a container that is gone, is dead."""
+    assert ailf("journal", "recover").stdout == "2 tasks marked as failed.\n"
+
+
+async def test_info_and_doctor_tell_what_is_kept_and_what_is_gone(journal: Path, ailf: Ailf) -> None:
+    """The policy of each living manager, and what the clean-up deleted last."""
+    policy = {"completed": timedelta(0), "failed": timedelta(days=7)}
+    async with TaskManager(journal, retention=policy, cleanup_interval=3600) as manager:
+        await manager.cleanup()
+        assert "deleted" not in ailf("journal", "info").stdout
+        await manager.result(await manager.submit(asyncio.sleep(0)))
+        await manager.cleanup()
+        keeps = "cancelled for ever, completed for 0 seconds, failed for 7 days"
+        assert keeps in " ".join(ailf("journal", "info").stdout.split())
+        assert "deleted:   1 completed, at 20" in ailf("journal", "info").stdout
+        told = ailf("journal", "doctor").stdout
+        assert f"keeps its tasks {keeps}" in told
+        assert "the clean-up last deleted 1 completed, at 20" in told
 
 
 def test_check_finds_damage(full: Path, ailf: Ailf) -> None:

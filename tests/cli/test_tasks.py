@@ -132,7 +132,7 @@ def test_show_in_json_has_owner_and_events(full: Path, ailf: Ailf) -> None:
     assert task.keys() == TASK_KEYS | {"owner", "events"}
     assert task["name"] == HOSTILE
     assert task["owner"].keys() == {"id", "pid", "host", "started_at", "stopped_at", "life"}
-    assert task["owner"]["life"] == "elsewhere"
+    assert task["owner"]["life"] == "unknown"
     done = json.loads(ailf("tasks", "show", "aa-done", "--json").stdout)
     assert [event["kind"] for event in done["events"]] == ["submitted", "completed"]
     assert done["events"][0].keys() == {"seq", "task_id", "at", "kind", "progress", "message"}

@@ -13,27 +13,31 @@ import sqlite3
 import weakref
 from collections.abc import Callable, Collection
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from ailf.async_tasks.journal.care import (
-    Ages,
     MigrateMode,
+    Owner,
+    OwnerLock,
     Retention,
+    Rounds,
     assert_current,
     ensure_current,
     migration_lock,
     owners,
-    read_clocks,
+    policy_text,
     request_cancel,
     requests_query,
-    retention,
+    warn_of_shared_file_system,
 )
 from ailf.async_tasks.journal.care.inspection import assert_is_journal
 from ailf.async_tasks.journal.form import Access, Durability, connect, indexes, journal_error, metadata_path, translated
 from ailf.async_tasks.journal.reading import AsyncReader, Pulse, Reader
 from ailf.async_tasks.journal.writing import Writer
-from ailf.async_tasks.model import Change, Ended
+from ailf.async_tasks.model import Change, Ended, Health
 from ailf.errors import JournalError
 
 __all__ = ["Durability", "Journal", "MigrateMode", "Retention", "open_reader"]
@@ -66,10 +70,11 @@ class Journal:
         self,
         path: Path,
         *,
-        owner: owners.Owner,
-        lock: owners.OwnerLock,
+        owner: Owner,
+        lock: OwnerLock,
         connection: sqlite3.Connection,
         pulse: Pulse,
+        rounds: Rounds,
         indexed: frozenset[str],
         temporary: Path | None,
     ) -> None:
@@ -82,7 +87,7 @@ class Journal:
         self._lock = lock
         self._connection = connection
         self._writer: Writer | None = None
-        self._ages = Ages(read_clocks())
+        self._rounds = rounds
         # What a manager that is never stopped leaves behind goes at the exit of the process.
         self._remove_temporary = weakref.finalize(self, shutil.rmtree, temporary, True) if temporary else None  # noqa: FBT003
         _open_journals.add(self)
@@ -95,6 +100,8 @@ class Journal:
         mode: MigrateMode,
         indexed: Collection[str] = (),
         temporary: Path | None = None,
+        *,
+        retention: Retention = MappingProxyType({}),
     ) -> "Journal":
         """Open a journal, creating or migrating it as needed, and recover what dead processes left; blocks.
 
@@ -104,13 +111,17 @@ class Journal:
             mode: what to do with a journal of an older release.
             indexed: the keys of the metadata that must have an index.
             temporary: a folder that goes with the journal: see ``remove_temporary``.
+            retention: for how long the tasks of this owner are kept, whoever cleans up.
 
         Raises:
+            ManagerError: this is a forked child, and its parent had the journal open.
             JournalError: it cannot be opened; ``NotAJournalError`` and ``JournalVersionError`` among them.
         """
         ensure_current(path, mode)
+        warn_of_shared_file_system(path)
         owner = owners.this_process()
-        lock = owners.OwnerLock(path, owner.id)
+        lock = OwnerLock(path, owner.id)
+        rounds = Rounds(path, owner, lock, retention)
         with translated(path, "opened"):
             # The lock comes before the row: an owner that others can see is one they can judge.
             # Nobody else has a use for it, but a recovery may look at it for a moment.
@@ -120,9 +131,14 @@ class Journal:
                 connection = connect(path, Access.WRITE, durability)
                 try:
                     # First of all, so that whoever wants to change the schema sees that somebody is alive.
-                    owners.register(connection, owner)
+                    owners.register(connection, owner, policy_text(retention))
                     paths = _indexes_made(path, connection, indexed)
-                    owners.recover(connection, path, owner)
+                    if owners.recover(connection, path, owner).unknown:
+                        # One more proof can be had while this process has no connection to the journal.
+                        connection.close()
+                        with migration_lock(path):
+                            owners.recover_alone(path, owner)
+                        connection = connect(path, Access.WRITE, durability)
                     pulse = Pulse(path)
                 except BaseException:
                     with suppress(sqlite3.Error):
@@ -132,7 +148,16 @@ class Journal:
             except BaseException:
                 lock.release()
                 raise
-        return cls(path, owner=owner, lock=lock, connection=connection, pulse=pulse, indexed=paths, temporary=temporary)
+        return cls(
+            path,
+            owner=owner,
+            lock=lock,
+            connection=connection,
+            pulse=pulse,
+            rounds=rounds,
+            indexed=paths,
+            temporary=temporary,
+        )
 
     def attach(self, loop: asyncio.AbstractEventLoop, on_commit: Callable[[], None], log_limit: int) -> None:
         """Start the writer.
@@ -154,7 +179,7 @@ class Journal:
 
     async def recover(self) -> int:
         """End what dead processes left unfinished as FAILED; returns how many tasks that were."""
-        return await self.writer.call(lambda connection: owners.recover(connection, self.path, self.owner))
+        return await self._rounds.recover(self.writer)
 
     async def request_cancel(self, task_id: str) -> bool:
         """Ask another owner to cancel a task; whether there is an unfinished one.
@@ -172,27 +197,15 @@ class Journal:
         """
         return [(task_id, at) for task_id, at in self.reader.rows(requests_query(self.owner.id))]
 
-    async def delete_ended(self, policy: Retention) -> int:
+    async def delete_ended(self) -> int:
         """Delete what has been kept long enough, step by step; returns how many tasks that were."""
-        if ahead := self._ages.observe(read_clocks()):
-            log.warning(
-                "The clock of this system has jumped ahead by %s: what is in the journal %s is not deleted "
-                "before it has been kept for its time in full.",
-                ahead,
-                self.path,
-            )
-        deleted = 0
-        for status, age in policy.items():
-            before = self._ages.before(age)
-            while before is not None:
-                step = await self.writer.call(partial(retention.delete_step, status=status, before=before))
-                deleted += step
-                if step < retention.TASKS_A_STEP:
-                    break
-        await self.writer.call(retention.forget_owners)
-        while await self.writer.call(retention.shrink_step):
-            pass
-        return deleted
+        return await self._rounds.delete_ended(self.writer)
+
+    def health(self) -> Health:
+        """Whether it takes writes, what waits for it, what is kept in it for how long; from any thread."""
+        return replace(
+            self.writer.health(), retention=self._rounds.policy_in_seconds, last_deletion=self._rounds.last_deletion
+        )
 
     def close(self) -> tuple[str, ...]:
         """Write what is left, say that this owner has stopped, and free everything; blocks.
@@ -208,7 +221,8 @@ class Journal:
         try:
             with closing(self._connection):
                 if not unwritten:
-                    owners.unregister(self._connection, self.owner)
+                    if lost := owners.unregister(self._connection, self.owner):
+                        log.error("How %d tasks of the journal %s ended was lost; they are FAILED.", lost, self.path)
                     stopped = True
                     self._cut_log_back()
         except sqlite3.Error as error:

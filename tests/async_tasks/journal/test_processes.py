@@ -211,7 +211,7 @@ journal = Path(sys.argv[1])
 connection = connect(journal, Access.WRITE)
 print("ready", flush=True)
 sys.stdin.read()
-print(recover(connection, journal, this_process()))
+print(recover(connection, journal, this_process()).failed)
 connection.close()
 """
     command = [sys.executable, "-W", "error", "-c", program, str(journal)]

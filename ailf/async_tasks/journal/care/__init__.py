@@ -3,19 +3,24 @@
 All that is done between two batches, or from outside by the command. It may import the other wings of the journal.
 """
 
-from ailf.async_tasks.journal.care.clock import Ages, read_clocks
+from ailf.async_tasks.journal.care.life import Owner
+from ailf.async_tasks.journal.care.locks import OwnerLock
 from ailf.async_tasks.journal.care.migrate import MigrateMode, assert_current, ensure_current, migration_lock
 from ailf.async_tasks.journal.care.requests import request_cancel, requests_query
-from ailf.async_tasks.journal.care.retention import Retention
+from ailf.async_tasks.journal.care.retention import Retention, policy_text
+from ailf.async_tasks.journal.care.rounds import Rounds, warn_of_shared_file_system
 
 __all__ = [
-    "Ages",
     "MigrateMode",
+    "Owner",
+    "OwnerLock",
     "Retention",
+    "Rounds",
     "assert_current",
     "ensure_current",
     "migration_lock",
-    "read_clocks",
+    "policy_text",
     "request_cancel",
     "requests_query",
+    "warn_of_shared_file_system",
 ]

@@ -12,17 +12,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from ailf.async_tasks.journal.care import inspection
 from ailf.async_tasks.journal.care.inspection import ask, assert_is_journal
+from ailf.async_tasks.journal.care.locks import beside_journal
 from ailf.async_tasks.journal.form import (
     PRIVATE_FILE,
-    PRIVATE_FOLDER,
     Access,
     assert_sqlite_version,
     connect,
     create_file,
+    give_to_owner_of,
     is_without_content,
     journal_error,
     owners_folder,
@@ -119,10 +120,10 @@ def migration_lock(path: Path) -> Iterator[None]:
     """
     folder = owners_folder(path)
     with translated(path, "locked"):
-        folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-        lock = FileLock(folder / MIGRATION_LOCK, mode=PRIVATE_FILE, fallback_to_soft=False)
+        lock = beside_journal(path, folder / MIGRATION_LOCK)
         try:
             lock.acquire(timeout=MIGRATION_PATIENCE_SECONDS)
+            give_to_owner_of(path, folder / MIGRATION_LOCK)
         except Timeout:
             raise JournalError(
                 f"The journal {path} cannot be opened: another process has been migrating it, or indexing it, for "

@@ -1,168 +1,63 @@
-"""Who is alive, and recovery: what the death of a process leaves unfinished becomes FAILED.
+"""The owners of a journal: their rows, and recovery, by which what a death left unfinished becomes FAILED.
 
-A manager holds a kernel lock on a file of its own for as long as it runs. The kernel frees the lock
-when the process ends, however it ends, and keeps it while the process is stopped or stalled: a lock
-that another process can take is proof of death, and nothing else is.
+Recovery begins with whom there is to judge: every owner that has not come to its end, and every other that
+has a task unfinished all the same. What is found out about each, and what follows, is the table in ``life``.
 """
 
-import fcntl
 import os
 import platform
 import sqlite3
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum, auto
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-from sqlalchemy import ColumnElement, bindparam, case, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, insert, literal_column, or_, select, update
 
+from ailf.async_tasks.journal.care import locks, machine
+from ailf.async_tasks.journal.care.life import Lock, Owner, Process, Row, Verdict, verdict
+from ailf.async_tasks.journal.care.locks import LOCK_PATTERN, OwnerLock
 from ailf.async_tasks.journal.form import (
-    PRIVATE_FILE,
-    PRIVATE_FOLDER,
+    Access,
+    Durability,
     named,
     owners,
     owners_folder,
+    pragmas,
     task_events,
     tasks,
     time_text,
+    uri,
 )
 from ailf.async_tasks.states import UNFINISHED, EventKind, Reason, TaskStatus
+from ailf.errors import InvalidArgumentError, JournalError
 
-LOCK_SUFFIX = ".lock"
-
-LOCK_PATTERN = "????????-????-????-????-????????????.lock"
-"""The lock files of owners, whose ids are UUIDs; the lock of the migrations is their neighbour."""
-
-BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """A manager that opened the journal: a row of ``owners``."""
-
-    id: str
-    pid: int
-    host: str
-    boot_id: str
+ALONE_PATIENCE_SECONDS = 0.5
+"""How long to try to be the only one who has the journal open, while others may just look into it."""
 
 
 def this_process() -> Owner:
     """A new owner for a manager of this process."""
-    return Owner(id=str(uuid.uuid4()), pid=os.getpid(), host=platform.node(), boot_id=boot_id())
+    return Owner(
+        id=str(uuid.uuid4()),
+        pid=os.getpid(),
+        host=platform.node(),
+        boot_id=machine.boot_id(),
+        process_started=machine.process_started(),
+        pid_namespace=machine.pid_namespace(),
+    )
 
 
-def boot_id() -> str:
-    """What tells one boot of this machine from the next, where the system says; else empty."""
-    try:
-        return BOOT_ID_FILE.read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What a recovery did, and what it could not judge."""
 
-
-class LockState(Enum):
-    """What was found when trying for an owner's lock."""
-
-    FREE = auto()
-    HELD = auto()
-    GONE = auto()
-    """There is no such file."""
-
-
-class OwnerLock:
-    """The kernel lock that says that an owner is alive."""
-
-    def __init__(self, journal: Path, owner_id: str) -> None:
-        self.file = owners_folder(journal) / f"{owner_id}{LOCK_SUFFIX}"
-        # No soft fallback: a lock file that outlives its process would prove nothing. The lock is
-        # not per thread, since it is taken in one and released in another. A forked child does not
-        # keep it: filelock closes its descriptor there.
-        self._lock = FileLock(self.file, mode=PRIVATE_FILE, thread_local=False, fallback_to_soft=False)
-
-    def acquire(self, patience: float = 0) -> bool:
-        """Take the lock, unless somebody holds it.
-
-        Args:
-            patience: for how many seconds to wait for it.
-        """
-        self.file.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=patience)
-        except Timeout:
-            return False
-        return True
-
-    def try_acquire(self) -> LockState:
-        """Take the lock of another owner, if it can be taken, to tell whether that one is alive."""
-        if not self.file.exists():
-            return LockState.GONE
-        return LockState.FREE if self.acquire() else LockState.HELD
-
-    def release(self, *, remove: bool = True) -> None:
-        """Free the lock, and remove its file before anybody else can take it."""
-        if remove:
-            self.file.unlink(missing_ok=True)
-        self._lock.release()
-
-
-def probe(journal: Path, owner_id: str) -> LockState:
-    """What became of the lock of an owner, found without making, changing or removing a file."""
-    file = owners_folder(journal) / f"{owner_id}{LOCK_SUFFIX}"
-    try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return LockState.GONE
-    except OSError:
-        return LockState.HELD
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return LockState.HELD
-    finally:
-        os.close(descriptor)
-    return LockState.FREE
-
-
-def is_dead(owner: Owner, here: Owner, lock: LockState, *, pid_exists: bool) -> bool:
-    """Whether an owner is provably dead.
-
-    Args:
-        owner: the owner in question.
-        here: the one who asks, on its machine and boot.
-        lock: what became of the owner's lock.
-        pid_exists: whether a process with the owner's pid runs here.
-
-    Returns:
-        True only where there is proof; an owner on another machine is never judged.
-    """
-    if not is_within_reach(owner, here):
-        return False
-    if lock is LockState.GONE:
-        # Somebody removed the file. It proves nothing by itself; a reboot or a missing process does.
-        # Pids are those of a host: another container on this machine has its own.
-        rebooted = owner.boot_id != here.boot_id and "" not in (owner.boot_id, here.boot_id)
-        return owner.host == here.host and (rebooted or not pid_exists)
-    return lock is LockState.FREE
-
-
-def is_within_reach(owner: Owner, here: Owner) -> bool:
-    """Whether the two are on one machine, so that the owner's lock is one of this kernel's."""
-    same_boot = owner.boot_id == here.boot_id and owner.boot_id != ""
-    return same_boot or owner.host == here.host
-
-
-def pid_exists(pid: int) -> bool:
-    """Whether a process with this pid runs on this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    failed: int
+    """How many tasks it marked."""
+    unknown: tuple[Owner, ...] = ()
+    """The owners of which nobody can tell from here whether they are alive."""
 
 
 _UNFINISHED: list[ColumnElement[str]] = [literal_column(f"'{status}'") for status in sorted(UNFINISHED)]
@@ -171,12 +66,33 @@ _THEIRS = (tasks.c.owner_id == bindparam("owner"), tasks.c.status.in_(_UNFINISHE
 _LAST_TIME = func.coalesce(tasks.c.started_at, tasks.c.created_at)
 _ENDED_AT = case((bindparam("at") < _LAST_TIME, _LAST_TIME), else_=bindparam("at"))
 
-_INSERT_OWNER = named(insert(owners).values({c: bindparam(c) for c in ("id", "pid", "host", "boot_id", "started_at")}))
-_UNSTOPPED = named(
-    select(owners.c.id, owners.c.pid, owners.c.host, owners.c.boot_id)
-    .where(owners.c.stopped_at.is_(None), owners.c.id != bindparam("me"))
+_IDENTITY = (
+    owners.c.id,
+    owners.c.pid,
+    owners.c.host,
+    owners.c.boot_id,
+    owners.c.process_started,
+    owners.c.pid_namespace,
+)
+_IS_OPEN = and_(owners.c.stopped_at.is_(None), owners.c.found_dead_at.is_(None))
+_INSERT_OWNER = named(
+    insert(owners).values(
+        {column: bindparam(column) for column in (*(one.name for one in _IDENTITY), "started_at", "retention")}
+    )
+)
+_TO_JUDGE = named(
+    select(*_IDENTITY, _IS_OPEN)
+    .where(
+        owners.c.id != bindparam("me"),
+        or_(_IS_OPEN, exists().where(tasks.c.owner_id == owners.c.id, tasks.c.status.in_(_UNFINISHED))),
+    )
     .order_by(owners.c.started_at)
 )
+_OPEN_OWNERS = named(
+    select(*_IDENTITY, owners.c.started_at, owners.c.retention).where(_IS_OPEN).order_by(owners.c.started_at)
+)
+_OPEN_OWNERS_BEFORE = """\
+SELECT id, pid, host, boot_id, NULL, NULL, started_at, NULL FROM owners WHERE stopped_at IS NULL ORDER BY started_at"""
 _FAIL_EVENTS = named(
     insert(task_events).from_select(
         ["task_id", "at", "kind", "message"],
@@ -193,11 +109,27 @@ _FAIL_TASKS = named(
         error=bindparam("message"),
     )
 )
-_STOP_OWNER = named(update(owners).where(owners.c.id == bindparam("owner")).values(stopped_at=bindparam("at")))
+_BEGINS_WITH = named(
+    select(*_IDENTITY, _IS_OPEN).where(
+        func.substr(owners.c.id, literal_column("1"), func.length(bindparam("owner"))) == bindparam("owner")
+    )
+)
+_OWNER = owners.c.id == bindparam("owner")
+_STOP_OWNER = named(update(owners).where(_OWNER).values(stopped_at=bindparam("at")))
+_FIND_OWNER_DEAD = named(update(owners).where(_OWNER, _IS_OPEN).values(found_dead_at=bindparam("at")))
+_FIND_OWNER_ALIVE = named(
+    update(owners).where(_OWNER, owners.c.found_dead_at.is_not(None)).values(found_dead_at=literal_column("NULL"))
+)
 
 
-def register(connection: sqlite3.Connection, owner: Owner) -> None:
-    """Write the owner's row; its lock is held already."""
+def register(connection: sqlite3.Connection, owner: Owner, retention: str | None = None) -> None:
+    """Write the owner's row; its lock is held already.
+
+    Args:
+        connection: one that writes.
+        owner: the owner.
+        retention: for how long its tasks are kept, as ``retention.policy_text`` says it.
+    """
     connection.execute(
         _INSERT_OWNER,
         {
@@ -205,68 +137,185 @@ def register(connection: sqlite3.Connection, owner: Owner) -> None:
             "pid": owner.pid,
             "host": owner.host,
             "boot_id": owner.boot_id,
+            "process_started": owner.process_started,
+            "pid_namespace": owner.pid_namespace,
             "started_at": time_text(datetime.now(UTC)),
+            "retention": retention,
         },
     )
 
 
-def unregister(connection: sqlite3.Connection, owner: Owner) -> None:
-    """Write that the owner has stopped, all its tasks ended."""
-    connection.execute(_STOP_OWNER, {"owner": owner.id, "at": time_text(datetime.now(UTC))})
+def unregister(connection: sqlite3.Connection, owner: Owner) -> int:
+    """Write that the owner has stopped, all its tasks ended.
+
+    Returns:
+        How many tasks were unfinished all the same, since their ends were lost, and are FAILED now.
+    """
+    lost = f"The manager that ran this task (pid {owner.pid} on {owner.host}) stopped, and how the task ended was lost"
+    return _close(connection, owner, _STOP_OWNER, lost)
 
 
-def recover(connection: sqlite3.Connection, journal: Path, here: Owner) -> int:
+def return_to_life(connection: sqlite3.Connection, owner: Owner) -> None:
+    """Take back that the owner was found dead, if somebody said so while its lock file was gone."""
+    connection.execute(_FIND_OWNER_ALIVE, {"owner": owner.id})
+
+
+def open_owners(connection: sqlite3.Connection) -> list[tuple[Owner, str, str | None]]:
+    """Every owner that has neither stopped nor been found dead, also of a journal of an earlier revision.
+
+    Returns:
+        Each with when it started, and for how long its tasks are kept, as text.
+    """
+    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(owners)")}
+    statement = _OPEN_OWNERS if "found_dead_at" in columns else _OPEN_OWNERS_BEFORE
+    return [(Owner(*row[:6]), row[6], row[7]) for row in connection.execute(statement).fetchall()]
+
+
+def recover(connection: sqlite3.Connection, journal: Path, here: Owner, *, alone: bool = False) -> Recovery:
     """End the tasks of every owner that is provably dead as FAILED; leave those of the living alone.
 
     Args:
         connection: the writer's, outside of a transaction.
         journal: the journal's path.
         here: the owner who does it.
-
-    Returns:
-        How many tasks were marked.
+        alone: whether nobody else has the journal open.
     """
     # Before the owners, so that the file of one that comes in between is not taken for an orphan.
     files = list(owners_folder(journal).glob(LOCK_PATTERN))
-    rows = connection.execute(_UNSTOPPED, {"me": here.id}).fetchall()
-    unstopped = [Owner(*row) for row in rows]
-    failed = sum(_recover_one(connection, journal, owner, here) for owner in unstopped if is_within_reach(owner, here))
-    _remove_orphans(journal, {file.stem for file in files} - {owner.id for owner in unstopped} - {here.id})
+    found = connection.execute(_TO_JUDGE, {"me": here.id}).fetchall()
+    failed, unknown = 0, []
+    for *identity, is_open in found:
+        owner = Owner(*identity)
+        with _examined(journal, owner, here, Row.OPEN if is_open else Row.CLOSED, alone=alone) as examined:
+            if examined.verdict is Verdict.DEAD:
+                failed += _give_up(connection, owner)
+                examined.is_settled = True
+            elif examined.verdict is Verdict.UNKNOWN:
+                unknown.append(owner)
+    _remove_orphans(journal, {file.stem for file in files} - {row[0] for row in found} - {here.id})
+    return Recovery(failed, tuple(unknown))
+
+
+def recover_alone(journal: Path, here: Owner) -> Recovery | None:
+    """Recover with one more proof: nobody else has the journal open, and so nobody else is alive.
+
+    Args:
+        journal: the journal; this process has no connection to it.
+        here: the owner who does it.
+
+    Returns:
+        What was done; None where somebody has the journal open.
+    """
+    # Locked for this connection alone from the first read on, which some of the settings are already
+    # (https://sqlite.org/wal.html#use_of_wal_without_shared_memory).
+    settings = [
+        "PRAGMA locking_mode=EXCLUSIVE",
+        *(one for one in pragmas(Access.WRITE, Durability.PROCESS) if "busy_timeout" not in one),
+    ]
+    with closing(
+        sqlite3.connect(uri(journal, Access.WRITE), uri=True, timeout=ALONE_PATIENCE_SECONDS, isolation_level=None)
+    ) as connection:
+        try:
+            for statement in (*settings, "BEGIN IMMEDIATE", "COMMIT"):
+                connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname.startswith("SQLITE_BUSY"):
+                return None
+            raise
+        return recover(connection, journal, here, alone=True)
+
+
+def recover_owner(connection: sqlite3.Connection, journal: Path, here: Owner, owner_id: str) -> int:
+    """End the unfinished tasks of one owner as FAILED, since somebody says that it is dead.
+
+    Args:
+        connection: the writer's, outside of a transaction.
+        journal: the journal's path.
+        here: the owner who does it.
+        owner_id: its id, or the beginning of one.
+
+    Returns:
+        How many tasks were marked.
+
+    Raises:
+        InvalidArgumentError: there is no such owner, or several.
+        JournalError: it is alive.
+    """
+    found = connection.execute(_BEGINS_WITH, {"owner": owner_id}).fetchall()
+    if owner_id == "" or len(found) != 1:
+        raise InvalidArgumentError(
+            f"{len(found) or 'no'} owners of the journal {journal} have an id that begins with {owner_id!r}; "
+            "`ailf journal info` lists those that have not stopped."
+        )
+    [(*identity, is_open)] = found
+    owner = Owner(*identity)
+    with _examined(journal, owner, here, Row.OPEN if is_open else Row.CLOSED) as examined:
+        if examined.verdict is Verdict.ALIVE:
+            raise JournalError(
+                f"The owner {owner.id} (pid {owner.pid} on {owner.host}) is alive, and nothing was changed: "
+                "end its process first, or cancel its tasks."
+            )
+        failed = _give_up(connection, owner)
+        examined.is_settled = True
     return failed
 
 
-def _recover_one(connection: sqlite3.Connection, journal: Path, owner: Owner, here: Owner) -> int:
+def examine(journal: Path, owner: Owner, here: Owner) -> Verdict:
+    """Whether an owner whose row is open is alive, found without changing anything."""
+    lock = _as_trusted(locks.probe(journal, owner.id), journal, owner, here)
+    return verdict(lock, Row.OPEN, machine.look_for(owner, here))
+
+
+@dataclass(slots=True)
+class _Examined:
+    verdict: Verdict
+    is_settled: bool = False
+    """Whether nothing is left to do, so that the proof may go."""
+
+
+@contextmanager
+def _examined(journal: Path, owner: Owner, here: Owner, row: Row, *, alone: bool = False) -> Iterator[_Examined]:
+    """What follows from what is found out about an owner, with its lock held meanwhile, if it can be had."""
     lock = OwnerLock(journal, owner.id)
-    state = lock.try_acquire()
-    recovered = False
+    state = _as_trusted(lock.try_acquire(), journal, owner, here)
+    process = Process.ENDED if alone else machine.look_for(owner, here)
+    examined = _Examined(verdict(state, row, process))
     try:
-        if not is_dead(owner, here, state, pid_exists=pid_exists(owner.pid)):
-            return 0
-        failed = _fail_tasks_of(connection, owner)
-        recovered = True
-        return failed
+        yield examined
     finally:
-        if state is LockState.FREE:
-            # The file is the proof for the next try, where this one failed.
-            lock.release(remove=recovered)
+        # The file is the proof for the next try, where this one failed.
+        lock.release(remove=examined.is_settled)
+
+
+def _as_trusted(lock: Lock, journal: Path, owner: Owner, here: Owner) -> Lock:
+    """What a lock that can be taken proves: locks of this very kernel are seen on any file system."""
+    is_near = owner.boot_id == here.boot_id != ""
+    if lock is Lock.FREE and not is_near and machine.shared_file_system(journal) is not None:
+        return Lock.MUTE
+    return lock
 
 
 def _remove_orphans(journal: Path, owner_ids: Iterable[str]) -> None:
     """Remove the lock files of those who died before their row was there, or after it said that they stopped."""
     for owner_id in owner_ids:
         lock = OwnerLock(journal, owner_id)
-        if lock.try_acquire() is LockState.FREE:
+        if lock.try_acquire() is Lock.FREE:
             lock.release()
 
 
-def _fail_tasks_of(connection: sqlite3.Connection, owner: Owner) -> int:
-    message = f"The process that ran this task (pid {owner.pid} on {owner.host}) ended before the task did"
+def _give_up(connection: sqlite3.Connection, owner: Owner) -> int:
+    died = f"The process that ran this task (pid {owner.pid} on {owner.host}) ended before the task did"
+    return _close(connection, owner, _FIND_OWNER_DEAD, died)
+
+
+def _close(connection: sqlite3.Connection, owner: Owner, mark: str, message: str) -> int:
+    """End what an owner left unfinished, and mark its row, in one transaction; returns how many tasks that were."""
     values = {"owner": owner.id, "at": time_text(datetime.now(UTC)), "error": message, "message": message}
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute(_FAIL_EVENTS, values)
         failed = connection.execute(_FAIL_TASKS, values).rowcount
-        connection.execute(_STOP_OWNER, values)
+        connection.execute(mark, values)
         connection.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):

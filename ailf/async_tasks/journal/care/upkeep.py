@@ -2,7 +2,7 @@
 
 import glob
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ailf.async_tasks.journal.care import migrate, owners, retention
 from ailf.async_tasks.journal.care.inspection import assert_is_journal, companions
+from ailf.async_tasks.journal.care.life import Verdict
 from ailf.async_tasks.journal.care.requests import request_cancel
 from ailf.async_tasks.journal.form import (
     PRIVATE_FILE,
@@ -40,8 +41,11 @@ class Life(StrEnum):
 
     ALIVE = "alive"
     DEAD = "dead"
-    ELSEWHERE = "elsewhere"
-    """On another machine, whose locks cannot be seen from here."""
+    UNKNOWN = "unknown"
+    """Its lock file is gone, or where a lock says nothing, and its process cannot be seen from here."""
+
+
+_LIVES = {Verdict.ALIVE: Life.ALIVE, Verdict.DEAD: Life.DEAD, Verdict.UNKNOWN: Life.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class OwnerState:
     life: Life
     unfinished: int
     """How many of its tasks are not ended."""
+    retention: Mapping[str, float] | None
+    """For how many seconds its tasks are kept, by end state; one that is missing is kept for ever. None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,10 @@ class Facts:
     first_submitted: str | None
     last_submitted: str | None
     owners: list[OwnerState]
+    deleted_at: str | None
+    """When the scheduled clean-up last deleted something ..."""
+    deleted: dict[str, int]
+    """... and how many tasks, by end state."""
     sqlite_version: str
     sqlite_lacks: list[str]
 
@@ -125,12 +135,14 @@ def facts(path: Path) -> Facts:
     log, _ = companions(path)
     with _looking(path) as connection:
         counted: list[tuple[str, int]] = []
-        events, first, last, states = 0, None, None, []
+        events, first, last, states, deletion = 0, None, None, [], None
         if revision is not None:
             counted = connection.execute("SELECT status, count(*) FROM tasks GROUP BY status").fetchall()
             [(events,)] = connection.execute("SELECT count(*) FROM task_events").fetchall()
             [(first, last)] = connection.execute("SELECT min(created_at), max(created_at) FROM tasks").fetchall()
             states = _owner_states(connection, path)
+        if revision == migrate.HEAD:
+            deletion = retention.last_deletion(connection)
         [(free,)] = connection.execute("PRAGMA freelist_count").fetchall()
         [(page,)] = connection.execute("PRAGMA page_size").fetchall()
         return Facts(
@@ -145,6 +157,8 @@ def facts(path: Path) -> Facts:
             first_submitted=first,
             last_submitted=last,
             owners=states,
+            deleted_at=deletion[0] if deletion else None,
+            deleted=deletion[1] if deletion else {},
             sqlite_version=sqlite3.sqlite_version,
             sqlite_lacks=[what for since, what in LIKED_SQLITE.items() if sqlite3.sqlite_version_info < since],
         )
@@ -161,26 +175,24 @@ def owner_states(path: Path) -> list[OwnerState]:
 
 
 def _owner_states(connection: sqlite3.Connection, path: Path) -> list[OwnerState]:
-    rows = connection.execute(
-        "SELECT id, pid, host, boot_id, started_at FROM owners WHERE stopped_at IS NULL ORDER BY started_at"
-    ).fetchall()
     unfinished = dict(
         connection.execute(
             "SELECT +owner_id, count(*) FROM tasks WHERE status IN ('pending', 'running') GROUP BY +owner_id"
         ).fetchall()
     )
     here = owners.this_process()
-    found = []
-    for owner_id, pid, host, boot_id, started_at in rows:
-        owner = owners.Owner(owner_id, pid, host, boot_id)
-        if not owners.is_within_reach(owner, here):
-            life = Life.ELSEWHERE
-        else:
-            state = owners.probe(path, owner_id)
-            dead = owners.is_dead(owner, here, state, pid_exists=owners.pid_exists(pid))
-            life = Life.DEAD if dead else Life.ALIVE
-        found.append(OwnerState(owner_id, pid, host, started_at, life, unfinished.get(owner_id, 0)))
-    return found
+    return [
+        OwnerState(
+            id=owner.id,
+            pid=owner.pid,
+            host=owner.host,
+            started_at=started_at,
+            life=_LIVES[owners.examine(path, owner, here)],
+            unfinished=unfinished.get(owner.id, 0),
+            retention=retention.policy_of(text),
+        )
+        for owner, started_at, text in owners.open_owners(connection)
+    ]
 
 
 def check(path: Path, *, full: bool = False) -> list[str]:
@@ -254,15 +266,29 @@ def vacuum(path: Path) -> tuple[int, int]:
     return before, path.stat().st_size
 
 
-def recover(path: Path) -> int:
+def recover(path: Path, owner_id: str | None = None) -> int:
     """End the unfinished tasks of dead owners as FAILED; returns how many.
 
+    Args:
+        path: the journal.
+        owner_id: the owner that somebody says is dead, or the beginning of its id; None is every one of which
+            there is proof.
+
     Raises:
-        JournalError: the journal cannot be written.
+        InvalidArgumentError: there is no such owner, or several.
+        JournalError: the journal cannot be written, or the owner is alive.
     """
     require_current(path)
+    here = owners.this_process()
     with _writing(path) as connection:
-        return owners.recover(connection, path, owners.this_process())
+        if owner_id is not None:
+            return owners.recover_owner(connection, path, here, owner_id)
+        found = owners.recover(connection, path, here)
+    if not found.unknown:
+        return found.failed
+    with migrate.migration_lock(path), translated(path, "written"):
+        alone = owners.recover_alone(path, here)
+    return found.failed + (0 if alone is None else alone.failed)
 
 
 def ended_before(path: Path, before: datetime, statuses: list[TaskStatus]) -> int:
@@ -288,8 +314,8 @@ def prune(path: Path, before: datetime, statuses: list[TaskStatus]) -> int:
     deleted = 0
     with _writing(path) as connection:
         for status in statuses:
-            while step := retention.delete_step(connection, status, before):
-                deleted += step
+            while not (step := retention.prune_step(connection, status, before)).is_last:
+                deleted += step.deleted
         retention.forget_owners(connection)
         while retention.shrink_step(connection):
             pass

@@ -5,8 +5,6 @@ It decides nothing and asks nothing. It may import the values alone.
 
 from ailf.async_tasks.journal.form.engine import (
     ADVICE,
-    PRIVATE_FILE,
-    PRIVATE_FOLDER,
     Access,
     Durability,
     assert_sqlite_version,
@@ -31,6 +29,13 @@ from ailf.async_tasks.journal.form.lines import (
     left_out_line,
     left_out_text,
     log_line,
+)
+from ailf.async_tasks.journal.form.ownership import (
+    PRIVATE_FILE,
+    PRIVATE_FOLDER,
+    give_to_owner_of,
+    make_folder,
+    mode_beside,
 )
 from ailf.async_tasks.journal.form.paths import ENVIRONMENT_VARIABLE, beside, journal_path, owners_folder
 from ailf.async_tasks.journal.form.rows import (
@@ -76,6 +81,7 @@ __all__ = [
     "encode_metadata",
     "encode_result",
     "encode_value",
+    "give_to_owner_of",
     "is_without_content",
     "journal",
     "journal_error",
@@ -86,8 +92,10 @@ __all__ = [
     "left_out_line",
     "left_out_text",
     "log_line",
+    "make_folder",
     "metadata_path",
     "microseconds_text",
+    "mode_beside",
     "named",
     "owners",
     "owners_folder",

@@ -13,6 +13,7 @@ from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from ailf.async_tasks.journal.form.ownership import PRIVATE_FILE
 from ailf.async_tasks.journal.form.paths import beside
 from ailf.async_tasks.journal.form.schema import APPLICATION_ID
 from ailf.errors import JournalError
@@ -34,12 +35,6 @@ AUTOMATIC_CHECKPOINT_PAGES = 10_000
 
 ROLLBACK_MAGIC = bytes.fromhex("d9d505f920a163d7")
 """How a rollback journal that is still needed begins."""
-
-PRIVATE_FILE = 0o600
-"""Readable by its user alone; SQLite gives its companions -wal and -shm the same mode."""
-
-PRIVATE_FOLDER = 0o700
-"""The same for a folder."""
 
 
 class Durability(StrEnum):

@@ -1,38 +1,38 @@
 """Who is alive: the table of decisions, the locks, and recovery of owners that died in every way."""
 
 import asyncio
+import logging
 import os
 import platform
 import sqlite3
-import stat
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ailf.async_tasks import TaskManager
-from ailf.async_tasks.journal.care import owners
+from ailf.async_tasks.journal.care import locks, machine
+from ailf.async_tasks.journal.care.life import Lock, Owner
+from ailf.async_tasks.journal.care.locks import OwnerLock
 from ailf.async_tasks.journal.care.migrate import ensure_current
-from ailf.async_tasks.journal.care.owners import LockState, Owner, OwnerLock, is_dead, recover, register, this_process
+from ailf.async_tasks.journal.care.owners import (
+    Recovery,
+    recover,
+    recover_alone,
+    recover_owner,
+    register,
+    this_process,
+    unregister,
+)
 from ailf.async_tasks.journal.form.engine import Access, connect
 from ailf.async_tasks.journal.form.paths import owners_folder
+from ailf.errors import InvalidArgumentError, JournalError
 from tests.async_tasks.journal.support import COMPLETED, PENDING, RUNNING, insert, update
 
-HERE = Owner("me", 1, "here", "boot")
-
-# By host and boot of the owner: is it dead if its lock is free, if the lock file is gone and a process
-# has its pid, if the lock file is gone and none has? A lock that is held is always proof of life.
-VERDICTS = {
-    ("here", "boot"): (True, False, True),
-    ("here", "earlier boot"): (True, True, True),
-    ("here", ""): (True, False, True),
-    # Two containers on one machine: the lock is the kernel's, but each has pids of its own.
-    ("elsewhere", "boot"): (True, False, False),
-    ("elsewhere", "other boot"): (False, False, False),
-    ("elsewhere", ""): (False, False, False),
-}
+ELSEWHERE: dict[str, Any] = {"host": "elsewhere", "boot_id": "other", "pid_namespace": "other"}
 
 
 @pytest.fixture
@@ -63,60 +63,22 @@ def touch_lock(journal: Path, owner: Owner) -> Path:
     return file
 
 
-@pytest.mark.parametrize(("place", "lock", "pid_exists"), list(product(VERDICTS, LockState, [False, True])))
-def test_the_table_of_decisions(place: tuple[str, str], lock: LockState, pid_exists: bool) -> None:  # noqa: FBT001
-    """Only proof counts: a lock that can be taken, or where the file is gone, a reboot or a missing process."""
-    free, gone_with_pid, gone_without = VERDICTS[place]
-    wanted = {
-        LockState.FREE: free,
-        LockState.HELD: False,
-        LockState.GONE: gone_with_pid if pid_exists else gone_without,
-    }
-    assert is_dead(Owner("other", 2, *place), HERE, lock, pid_exists=pid_exists) is wanted[lock]
-
-
-@pytest.mark.parametrize("boot", ["", "boot"])
-def test_nothing_is_known_of_boots_where_the_system_does_not_tell(boot: str) -> None:
-    """Without boot ids the host is what is left, and another host's owner is never judged."""
-    here = replace(HERE, boot_id="")
-    assert is_dead(Owner("other", 2, "here", boot), here, LockState.FREE, pid_exists=False)
-    assert not is_dead(Owner("other", 2, "elsewhere", boot), here, LockState.FREE, pid_exists=False)
-    assert not is_dead(Owner("other", 2, "here", boot), here, LockState.GONE, pid_exists=True)
-
-
 def test_this_process_is_described_as_it_is() -> None:
-    """Each owner is a new one, of this pid, host and boot."""
+    """Each owner is a new one, of this pid, host, boot, start and namespace."""
     one, other = this_process(), this_process()
     assert one.id != other.id
     assert (one.pid, one.host) == (os.getpid(), platform.node())
-    assert one.boot_id == owners.boot_id() != ""
+    assert one.boot_id == machine.boot_id() != ""
+    assert one.pid_namespace == machine.pid_namespace() is not None
+    assert one.process_started == machine.process_started() is not None
 
 
-def test_a_boot_id_that_cannot_be_read_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not every system has the file."""
-    monkeypatch.setattr(owners, "BOOT_ID_FILE", tmp_path / "none")
-    assert owners.boot_id() == ""
-
-
-def test_pids_are_looked_up() -> None:
-    """This process exists, also where it may not be signalled; a pid that Linux never gives does not."""
-    assert owners.pid_exists(os.getpid())
-    assert owners.pid_exists(1)
-    assert not owners.pid_exists(2**22 + 1)
-
-
-def test_a_lock_is_private_exclusive_and_leaves_no_file(journal: Path) -> None:
-    """Two holders exclude each other, within one process too; a release removes the file unless told not to."""
-    lock, rival = OwnerLock(journal, "o1"), OwnerLock(journal, "o1")
-    assert rival.try_acquire() is LockState.GONE
-    assert lock.acquire()
-    assert stat.S_IMODE(lock.file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(lock.file.parent.stat().st_mode) == 0o700
-    assert rival.try_acquire() is LockState.HELD
-    lock.release(remove=False)
-    assert rival.try_acquire() is LockState.FREE
-    rival.release()
-    assert not lock.file.exists()
+def test_a_row_says_all_of_that(connection: sqlite3.Connection) -> None:
+    """And for how long its tasks are kept."""
+    me = this_process()
+    register(connection, me, '{"completed": 5.0}')
+    [row] = connection.execute("SELECT pid, process_started, pid_namespace, retention FROM owners")
+    assert row == (me.pid, me.process_started, me.pid_namespace, '{"completed": 5.0}')
 
 
 def test_recovery_ends_exactly_what_the_dead_left_unfinished(connection: sqlite3.Connection, journal: Path) -> None:
@@ -130,7 +92,7 @@ def test_recovery_ends_exactly_what_the_dead_left_unfinished(connection: sqlite3
     file = touch_lock(journal, dead)
     lock = OwnerLock(journal, living.id)
     assert lock.acquire()
-    assert recover(connection, journal, me) == 2
+    assert recover(connection, journal, me) == Recovery(2)
     lock.release()
     assert statuses(connection) == {
         "running": "failed",
@@ -140,16 +102,16 @@ def test_recovery_ends_exactly_what_the_dead_left_unfinished(connection: sqlite3
         "mine": "running",
     }
     error = f"The process that ran this task (pid {dead.pid} on {dead.host}) ended before the task did"
-    found = connection.execute("SELECT id, reason, error, error_type, result FROM tasks WHERE status = 'failed'")
-    assert sorted(found) == [(task_id, "process_died", error, None, None) for task_id in ("pending", "running")]
+    failed = connection.execute("SELECT id, reason, error, error_type, result FROM tasks WHERE status = 'failed'")
+    assert sorted(failed) == [(task_id, "process_died", error, None, None) for task_id in ("pending", "running")]
     events = connection.execute("SELECT task_id, kind, message FROM task_events").fetchall()
     assert sorted(events) == [("pending", "failed", error), ("running", "failed", error)]
     times = "SELECT count(*) FROM tasks JOIN task_events ON task_id = tasks.id AND at = completed_at"
     assert connection.execute(times).fetchone() == (2,)
-    stopped = connection.execute("SELECT id FROM owners WHERE stopped_at IS NOT NULL").fetchall()
-    assert stopped == [(dead.id,)]
+    found = "SELECT id FROM owners WHERE found_dead_at IS NOT NULL AND stopped_at IS NULL"
+    assert connection.execute(found).fetchall() == [(dead.id,)]
     assert not file.exists()
-    assert recover(connection, journal, me) == 0
+    assert recover(connection, journal, me) == Recovery(0)
 
 
 def test_a_clock_that_steps_back_gives_no_end_before_the_start(connection: sqlite3.Connection, journal: Path) -> None:
@@ -160,26 +122,36 @@ def test_a_clock_that_steps_back_gives_no_end_before_the_start(connection: sqlit
     insert(connection, "tasks", RUNNING | {"id": "t1", "owner_id": dead.id, "started_at": future})
     insert(connection, "tasks", PENDING | {"id": "t2", "owner_id": dead.id, "created_at": future})
     touch_lock(journal, dead)
-    assert recover(connection, journal, this_process()) == 2
+    assert recover(connection, journal, this_process()) == Recovery(2)
     assert connection.execute("SELECT DISTINCT completed_at FROM tasks").fetchall() == [(future,)]
     assert connection.execute("SELECT DISTINCT at FROM task_events").fetchall() == [(future,)]
 
 
-def test_an_owner_on_another_host_is_never_judged(connection: sqlite3.Connection, journal: Path) -> None:
-    """Its lock means nothing here: it is left alone though nobody holds it, and the file stays."""
-    theirs = replace(this_process(), host="elsewhere", boot_id="other")
-    add(connection, theirs, "t1")
+@pytest.mark.parametrize("change", [{"boot_id": "another"}, {"host": "another"}, ELSEWHERE])
+def test_a_free_lock_is_death_wherever_it_was(
+    connection: sqlite3.Connection, journal: Path, change: dict[str, Any]
+) -> None:
+    """All who use a journal run on one kernel, whatever the container or the boot is called by now."""
+    dead = replace(this_process(), **change)
+    add(connection, dead, "t1")
+    file = touch_lock(journal, dead)
+    assert recover(connection, journal, this_process()) == Recovery(1)
+    assert not file.exists()
+
+
+def test_on_a_shared_file_system_a_free_lock_of_another_machine_says_nothing(
+    connection: sqlite3.Connection, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the locks of this machine alone are seen: whoever died on it is dead, nobody else is judged."""
+    monkeypatch.setattr(machine, "shared_file_system", lambda path: "nfs4")
+    theirs, ours = replace(this_process(), **ELSEWHERE), this_process()
+    add(connection, theirs, "theirs")
+    add(connection, ours, "ours")
     file = touch_lock(journal, theirs)
-    assert recover(connection, journal, this_process()) == 0
-    assert statuses(connection) == {"t1": "running"}
+    touch_lock(journal, ours)
+    assert recover(connection, journal, this_process()) == Recovery(1, (theirs,))
+    assert statuses(connection) == {"theirs": "running", "ours": "failed"}
     assert file.exists()
-
-
-def test_an_owner_of_an_earlier_boot_is_dead(connection: sqlite3.Connection, journal: Path) -> None:
-    """After a reboot its pid is another process, and a missing lock file is no doubt."""
-    before = replace(this_process(), boot_id="an earlier boot")
-    add(connection, before, "t1")
-    assert recover(connection, journal, this_process()) == 1
 
 
 def test_a_removed_lock_file_proves_nothing_while_the_process_lives(
@@ -187,8 +159,128 @@ def test_a_removed_lock_file_proves_nothing_while_the_process_lives(
 ) -> None:
     """Somebody tidied the folder: the owner, whose process is this one, keeps its tasks."""
     add(connection, this_process(), "t1")
-    assert recover(connection, journal, this_process()) == 0
+    assert recover(connection, journal, this_process()) == Recovery(0)
     assert statuses(connection) == {"t1": "running"}
+
+
+@pytest.mark.parametrize("change", [{"pid_namespace": "another"}, {"boot_id": "another"}, {"process_started": None}])
+def test_without_its_lock_file_whoever_cannot_be_seen_is_not_judged(
+    connection: sqlite3.Connection, journal: Path, change: dict[str, Any]
+) -> None:
+    """In another container the same pid is another process, and none with it proves nothing, either."""
+    for pid in (os.getpid(), 2**22 + 1):
+        theirs = replace(this_process(), pid=pid, **change)
+        add(connection, theirs, str(pid))
+    found = recover(connection, journal, this_process())
+    assert (found.failed, len(found.unknown)) == (0, 2)
+
+
+def test_without_its_lock_file_a_pid_that_is_used_again_is_no_life(
+    connection: sqlite3.Connection, journal: Path
+) -> None:
+    """Some process has its pid, which started at another time: the owner has ended."""
+    here = this_process()
+    assert here.process_started is not None
+    add(connection, replace(here, process_started=here.process_started - 1), "t1")
+    assert recover(connection, journal, this_process()) == Recovery(1)
+
+
+def test_whoever_is_alone_with_a_journal_finds_all_others_dead(journal: Path) -> None:
+    """A backup that was restored in a container, whose program always has the same pid: nobody else has it open."""
+    ensure_current(journal)
+    lost, held = replace(this_process(), pid_namespace="another"), this_process()
+    with closing(connect(journal, Access.WRITE)) as connection:
+        add(connection, lost, "lost")
+        add(connection, held, "held")
+        assert recover_alone(journal, this_process()) is None
+    lock = OwnerLock(journal, held.id)
+    assert lock.acquire()
+    assert recover_alone(journal, this_process()) == Recovery(1)
+    lock.release()
+    with closing(connect(journal, Access.WRITE)) as connection:
+        assert statuses(connection) == {"lost": "failed", "held": "running"}
+        assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
+
+
+async def test_a_start_finds_them_dead_only_when_it_is_alone(journal: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """While somebody else has the journal open nobody can tell, which is said once, with what to do about it."""
+    ensure_current(journal)
+    unseen = replace(this_process(), pid_namespace="another")
+    with closing(connect(journal, Access.WRITE)) as other:
+        add(other, unseen, "t1")
+        with caplog.at_level(logging.WARNING, "ailf.async_tasks"):
+            async with TaskManager(journal) as manager:
+                await manager.cleanup()
+                await manager.cleanup()
+                assert statuses(other) == {"t1": "running"}
+        [said] = [record.message for record in caplog.records if "Nobody can tell" in record.message]
+        assert f"ailf journal recover --owner {unseen.id}" in said
+    async with TaskManager(journal) as manager:
+        info = manager.get_task_info("t1")
+        assert info is not None
+        assert (info.status, info.reason) == ("failed", "process_died")
+
+
+def test_recovery_begins_with_unfinished_tasks(connection: sqlite3.Connection, journal: Path) -> None:
+    """An owner whose row says that it stopped, or was found dead, may have left some all the same."""
+    stopped, found_dead = this_process(), this_process()
+    add(connection, stopped, "t1")
+    add(connection, found_dead, "t2")
+    connection.execute("UPDATE owners SET stopped_at = started_at WHERE id = ?", (stopped.id,))
+    connection.execute("UPDATE owners SET found_dead_at = started_at WHERE id = ?", (found_dead.id,))
+    before = connection.execute("SELECT * FROM owners ORDER BY id").fetchall()
+    assert recover(connection, journal, this_process()) == Recovery(2)
+    assert connection.execute("SELECT * FROM owners ORDER BY id").fetchall() == before
+
+
+def test_an_owner_that_stops_ends_what_it_left(connection: sqlite3.Connection) -> None:
+    """In the transaction that says that it stopped: a task whose end was lost is never unfinished for ever."""
+    me = this_process()
+    add(connection, me, "lost", "ended")
+    update(connection, "ended", COMPLETED)
+    assert unregister(connection, me) == 1
+    assert statuses(connection) == {"lost": "failed", "ended": "completed"}
+    [(error,)] = connection.execute("SELECT error FROM tasks WHERE status = 'failed'")
+    assert error.endswith("stopped, and how the task ended was lost")
+    assert connection.execute("SELECT count(*) FROM task_events WHERE kind = 'failed'").fetchone() == (1,)
+    assert connection.execute("SELECT count(*) FROM owners WHERE stopped_at IS NOT NULL").fetchone() == (1,)
+
+
+def test_a_person_may_say_who_is_dead(connection: sqlite3.Connection, journal: Path) -> None:
+    """By the id or its beginning, if it is one owner's, and never of one that is alive."""
+    unseen = replace(this_process(), id="00aa", pid_namespace="another")
+    living, held = replace(this_process(), id="00bb"), replace(this_process(), id="11cc", pid_namespace="another")
+    for owner in (unseen, living, held):
+        add(connection, owner, f"of {owner.id}")
+    lock = OwnerLock(journal, held.id)
+    assert lock.acquire()
+    me = this_process()
+    for nobody in ("", "00", "ff"):
+        with pytest.raises(InvalidArgumentError, match="ailf journal info"):
+            recover_owner(connection, journal, me, nobody)
+    for alive in (living, held):
+        with pytest.raises(JournalError, match="is alive, and nothing was changed"):
+            recover_owner(connection, journal, me, alive.id)
+    assert recover_owner(connection, journal, me, "00a") == 1
+    assert statuses(connection) == {"of 00aa": "failed", "of 00bb": "running", "of 11cc": "running"}
+    lock.release()
+
+
+async def test_a_manager_puts_its_lock_file_back_at_each_round(journal: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also where it was given up for dead meanwhile; whoever comes then finds it alive."""
+    async with TaskManager(journal) as manager:
+        await manager.submit(asyncio.sleep(3600), task_id="t1")
+        [file] = owners_folder(journal).glob(locks.LOCK_PATTERN)
+        with closing(sqlite3.connect(journal)) as other, other:
+            other.execute("UPDATE owners SET found_dead_at = started_at")
+        file.unlink()
+        with caplog.at_level(logging.WARNING, "ailf.async_tasks"):
+            await manager.cleanup()
+        assert "was removed, and is there again" in caplog.text
+        assert locks.probe(journal, file.stem) is Lock.HELD
+        with closing(sqlite3.connect(journal)) as other:
+            assert other.execute("SELECT found_dead_at FROM owners").fetchall() == [(None,)]
+            assert recover(other, journal, this_process()) == Recovery(0)
 
 
 def test_a_recovery_that_fails_leaves_the_proof_for_the_next(connection: sqlite3.Connection, journal: Path) -> None:
@@ -203,7 +295,7 @@ def test_a_recovery_that_fails_leaves_the_proof_for_the_next(connection: sqlite3
         recover(connection, journal, me)
     assert file.exists()
     other.close()
-    assert recover(connection, journal, me) == 1
+    assert recover(connection, journal, me) == Recovery(1)
 
 
 def test_orphaned_lock_files_are_removed_and_held_ones_are_not(connection: sqlite3.Connection, journal: Path) -> None:

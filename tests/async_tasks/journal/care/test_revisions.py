@@ -142,12 +142,12 @@ def test_what_an_earlier_release_has_no_word_for_is_json_to_it(earlier: Path) ->
 
 
 async def test_a_manager_goes_on_with_the_first_revision_s_journal(first: Path) -> None:
-    """Its start upgrades, and the history reads as it did; nobody's unfinished tasks are judged from here."""
+    """Its start upgrades, and the history reads as it did; whoever left tasks is dead: nobody else has it open."""
     async with TaskManager(first, retention=None) as manager:
         tasks = {info.id: info for info in manager.list_tasks()}
         assert tasks["report-1"].result == {"steps": 4, "title": "naïve ✓"}
         assert tasks["odd"].result == "{1, 2}"
-        assert (tasks["running"].status, tasks["pending"].status) == ("running", "pending")
+        assert (tasks["running"].reason, tasks["pending"].reason) == ("process_died", "process_died")
         assert all(info.cancel_requested_at is None for info in tasks.values())
         assert len(manager.get_task_events("report-2")) == 7
 

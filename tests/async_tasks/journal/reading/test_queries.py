@@ -26,7 +26,7 @@ from tests.conftest import until
 NOW = datetime.now(UTC)
 FAILED = (TaskStatus.FAILED,)
 RECENT = NOW - timedelta(hours=1)
-NOTHING = dict.fromkeys(("owner", "at", "error", "message", "status", "before", "most", "me"))
+NOTHING = dict.fromkeys(("owner", "at", "error", "message", "status", "before", "most", "me", "policy"))
 
 
 @pytest.fixture
@@ -168,7 +168,9 @@ def test_the_newest_come_in_the_order_of_the_table(connection: sqlite3.Connectio
     [
         (owners._FAIL_TASKS, "tasks_by_owner (owner_id=? AND status=?)"),
         (owners._FAIL_EVENTS, "tasks_by_owner (owner_id=? AND status=?)"),
-        (retention._DELETE_TASKS, "tasks_by_completed_at (status=? AND completed_at>? AND completed_at<?)"),
+        (owners._TO_JUDGE, "tasks_by_owner (owner_id=? AND status=?)"),
+        (retention._DUE, "tasks_by_owner (owner_id=? AND status=? AND completed_at<?)"),
+        (retention._OLDEST, "tasks_by_completed_at (status=? AND completed_at>? AND completed_at<?)"),
         (retention._DELETE_OWNERS, "tasks_by_owner (owner_id=?)"),
         ("SELECT * FROM failed_tasks", "tasks_by_completed_at (status=? AND completed_at>?)"),
         ("SELECT * FROM active_tasks", "tasks_by_status (status=?)"),
