@@ -40,6 +40,7 @@ class Others:
         has_news = False
         while True:
             await self._pause()
+            self._journal.writer.look_after_the_place()
             if self._journal.pulse.has_changed():
                 has_news = True
                 self._commits.notify()

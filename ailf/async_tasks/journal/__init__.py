@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import weakref
 from collections.abc import Callable, Collection
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,9 +34,9 @@ from ailf.async_tasks.journal.care import (
     warn_of_shared_file_system,
 )
 from ailf.async_tasks.journal.care.inspection import assert_is_journal
-from ailf.async_tasks.journal.form import Access, Durability, connect, indexes, journal_error, metadata_path, translated
+from ailf.async_tasks.journal.form import Displacement, Durability, indexes, journal_error, metadata_path, translated
 from ailf.async_tasks.journal.reading import AsyncReader, Pulse, Reader
-from ailf.async_tasks.journal.writing import Writer
+from ailf.async_tasks.journal.writing import Door, Writer
 from ailf.async_tasks.model import Change, Ended, Health
 from ailf.errors import JournalError
 
@@ -72,7 +72,7 @@ class Journal:
         *,
         owner: Owner,
         lock: OwnerLock,
-        connection: sqlite3.Connection,
+        door: Door,
         pulse: Pulse,
         rounds: Rounds,
         indexed: frozenset[str],
@@ -80,12 +80,13 @@ class Journal:
     ) -> None:
         self.path = path
         self.owner = owner
-        self.reader = Reader(path, indexed)
-        self.areader = AsyncReader(path)
+        self.reader = Reader(path, indexed, door.assert_here)
+        self.areader = AsyncReader(path, door.assert_here)
         self.pulse = pulse
+        door.admit(self.reader, self.areader, pulse)
         self.is_inherited = False
         self._lock = lock
-        self._connection = connection
+        self._door = door
         self._writer: Writer | None = None
         self._rounds = rounds
         # What a manager that is never stopped leaves behind goes at the exit of the process.
@@ -128,22 +129,26 @@ class Journal:
             if not lock.acquire(LOCK_PATIENCE_SECONDS):
                 raise JournalError(f"The lock {lock.file} is held by another program; start again.")
             try:
-                connection = connect(path, Access.WRITE, durability)
+                door = Door(path, durability)
                 try:
                     # First of all, so that whoever wants to change the schema sees that somebody is alive.
-                    owners.register(connection, owner, policy_text(retention))
-                    paths = _indexes_made(path, connection, indexed)
-                    if owners.recover(connection, path, owner).unknown:
+                    owners.register(door.connection, owner, policy_text(retention))
+                    paths = _indexes_made(path, door.connection, indexed)
+                    if owners.recover(door.connection, path, owner).unknown:
                         # One more proof can be had while this process has no connection to the journal.
-                        connection.close()
+                        door.close()
                         with migration_lock(path):
                             owners.recover_alone(path, owner)
-                        connection = connect(path, Access.WRITE, durability)
-                    pulse = Pulse(path)
+                        door = Door(path, durability)
+                    pulse = Pulse(path, door.assert_here)
+                    door.assert_here()
                 except BaseException:
+                    if door.look() is not Displacement.NONE:
+                        door.abandon()
+                        raise
                     with suppress(sqlite3.Error):
-                        owners.unregister(connection, owner)
-                    connection.close()
+                        owners.unregister(door.connection, owner)
+                    door.close()
                     raise
             except BaseException:
                 lock.release()
@@ -152,7 +157,7 @@ class Journal:
             path,
             owner=owner,
             lock=lock,
-            connection=connection,
+            door=door,
             pulse=pulse,
             rounds=rounds,
             indexed=paths,
@@ -167,7 +172,7 @@ class Journal:
             on_commit: called there after each commit.
             log_limit: how many lines of a task's log are kept.
         """
-        self._writer = Writer(self._connection, self.path, self.owner.id, loop, on_commit, log_limit=log_limit)
+        self._writer = Writer(self._door, self.owner.id, loop, on_commit, log_limit=log_limit)
         self._writer.start()
         atexit.register(self._at_exit)
 
@@ -211,30 +216,44 @@ class Journal:
         """Write what is left, say that this owner has stopped, and free everything; blocks.
 
         Returns:
-            A line for each change that could not be written.
+            A line for each thing that could not be written.
         """
         atexit.unregister(self._at_exit)
         unwritten = self.writer.close() if self._writer is not None else []
         self.reader.close()
         self.pulse.close()
+        left = [_in_words(change) for change, _, _ in unwritten]
         stopped = False
         try:
-            with closing(self._connection):
-                if not unwritten:
-                    if lost := owners.unregister(self._connection, self.owner):
-                        log.error("How %d tasks of the journal %s ended was lost; they are FAILED.", lost, self.path)
-                    stopped = True
-                    self._cut_log_back()
+            stopped = not left and self._say_goodbye(left)
         except sqlite3.Error as error:
             log.warning(
                 "%s Nothing is lost: the next start says that this one has stopped.",
                 journal_error(error, self.path, "closed properly"),
             )
         finally:
+            if self._door.look() is Displacement.NONE:
+                self._door.close()
+            else:
+                self._door.abandon()
             # An owner that could not write leaves its lock file behind for the recovery to find.
             self._lock.release(remove=stopped)
             _open_journals.discard(self)
-        return tuple(_in_words(change) for change, _, _ in unwritten)
+        return tuple(left)
+
+    def _say_goodbye(self, left: list[str]) -> bool:
+        """Write that this owner has stopped; whether that is written. What is not is added to what is left."""
+        try:
+            if lost := owners.unregister(self._door.enter(), self.owner):
+                log.error("How %d tasks of the journal %s ended was lost; they are FAILED.", lost, self.path)
+        except JournalError as error:
+            log.warning("%s", error)
+            left.append("that this manager has stopped")
+            if self._door.rescued is not None:
+                left.append(f"what was in the log that was taken away, which is in {self._door.rescued}")
+            return False
+        self._cut_log_back()
+        return True
 
     @property
     def is_temporary(self) -> bool:
@@ -255,12 +274,19 @@ class Journal:
             self._connection.execute("PRAGMA busy_timeout=0")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        return self._door.connection
+
     def _at_exit(self) -> None:
         if self._writer is None or self.is_inherited:
             return
         # A thread that still waits for a lock ends with the process, and its transaction with it.
         if self._writer.close_at_exit(AT_EXIT_PATIENCE_SECONDS):
-            self._connection.close()
+            if self._door.look() is Displacement.NONE:
+                self._door.close()
+            else:
+                self._door.abandon()
 
 
 def _indexes_made(path: Path, connection: sqlite3.Connection, keys: Collection[str]) -> frozenset[str]:

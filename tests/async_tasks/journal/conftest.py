@@ -9,7 +9,7 @@ import pytest
 
 from ailf.async_tasks.journal.care import owners
 from ailf.async_tasks.journal.care.migrate import ensure_current
-from ailf.async_tasks.journal.form.engine import Access, connect
+from ailf.async_tasks.journal.writing.door import Door
 from ailf.async_tasks.journal.writing.writer import Writer
 from tests.async_tasks.journal.desk import Desk
 
@@ -18,21 +18,21 @@ from tests.async_tasks.journal.desk import Desk
 async def desk(journal: Path) -> AsyncIterator[Desk]:
     """A writer at work on a journal of its own."""
     ensure_current(journal)
-    connection = connect(journal, Access.WRITE)
+    door = Door(journal)
     me = owners.this_process()
-    owners.register(connection, me)
+    owners.register(door.connection, me)
     desk: Desk
 
     def on_commit() -> None:
         desk.commits += 1
 
-    writer = Writer(connection, journal, me.id, asyncio.get_running_loop(), on_commit)
-    desk = Desk(writer, connection, journal)
+    writer = Writer(door, me.id, asyncio.get_running_loop(), on_commit)
+    desk = Desk(writer, door, journal)
     writer.start()
     yield desk
     if not desk.is_closed:
         desk.close()
-    connection.close()
+    door.close()
 
 
 @pytest.fixture

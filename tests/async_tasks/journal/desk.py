@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ailf.async_tasks.journal.writing.backlog import Record
+from ailf.async_tasks.journal.writing.door import Door
 from ailf.async_tasks.journal.writing.writer import Writer
 from ailf.async_tasks.model import Change, Ended, Outcome, Started, Submitted
 from ailf.async_tasks.states import ResultFormat, TaskStatus
@@ -35,12 +36,17 @@ class Desk:
     """A writer with its journal, and what it has answered."""
 
     writer: Writer
-    connection: sqlite3.Connection
+    door: Door
     path: Path
     answers: dict[str, AilfError | None] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     commits: int = 0
     is_closed: bool = False
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The writer's connection."""
+        return self.door.connection
 
     def record(self, label: str, change: Change) -> None:
         """Record a change, and note the answer under a label."""

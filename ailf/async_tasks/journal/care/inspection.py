@@ -7,7 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ailf.async_tasks.journal.form import ADVICE, APPLICATION_ID, Access, Durability, beside, pragmas, translated, uri
+from ailf.async_tasks.journal.form import (
+    ADVICE,
+    APPLICATION_ID,
+    Access,
+    Durability,
+    assert_one_name,
+    beside,
+    pragmas,
+    translated,
+    uri,
+)
 from ailf.errors import JournalError, NotAJournalError
 
 T = TypeVar("T")
@@ -91,11 +101,12 @@ def assert_is_journal(path: Path) -> None:
 
     Raises:
         NotAJournalError: the file is another program's database, or no database.
-        JournalError: the file cannot be read.
+        JournalError: the file cannot be read, or has a second name.
     """
     if not path.is_file():
         kind = "a folder; name a file in it" if path.is_dir() else "no plain file; name another path"
         raise NotAJournalError(f"The journal {path} cannot be opened: this is {kind}.")
+    assert_one_name(path)
     try:
         with translated(path, "opened"):
             application_id = ask(path, _application_id, is_ours=False)

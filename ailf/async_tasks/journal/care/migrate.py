@@ -20,6 +20,7 @@ from ailf.async_tasks.journal.care.locks import beside_journal
 from ailf.async_tasks.journal.form import (
     PRIVATE_FILE,
     Access,
+    assert_one_name,
     assert_sqlite_version,
     connect,
     create_file,
@@ -78,6 +79,8 @@ def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
     with translated(path, "opened"):
         new = is_new(path)
     if new:
+        if path.exists():
+            assert_one_name(path)
         create_file(path)
     else:
         assert_is_journal(path)

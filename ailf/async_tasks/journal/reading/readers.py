@@ -3,34 +3,50 @@
 import asyncio
 import sqlite3
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from ailf.async_tasks.journal.form import Access, async_engine, connect, indexes, translated
 from ailf.async_tasks.journal.reading.kinds import kind_of
 from ailf.async_tasks.journal.reading.queries import Query, Row
+from ailf.async_tasks.journal.reading.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+T = TypeVar("T")
+
+SHUT_SECONDS = 0.01
+"""How long an awaitable read rests while the journal is being opened anew."""
 
 
 class Reader:
     """Reads in the caller's thread, whichever it is, on read-only connections."""
 
     def __init__(
-        self, path: Path, indexed: frozenset[str] | None = None, *, patience_seconds: float | None = None
+        self,
+        path: Path,
+        indexed: frozenset[str] | None = None,
+        assert_here: Callable[[], None] = lambda: None,
+        *,
+        patience_seconds: float | None = None,
     ) -> None:
         """Open nothing yet.
 
         Args:
             path: the journal.
             indexed: the JSON paths of the keys of the metadata that have an index, where that is known.
+            assert_here: raises where another file is at the path by now.
             patience_seconds: how long a read waits for a lock; None is as long as every connection does.
         """
         self._path = path
         self._patience_ms = None if patience_seconds is None else round(patience_seconds * 1000)
         self._indexed = indexed
+        self._assert_here = assert_here
+        self._turnstile = Turnstile()
         # As many as threads have read at a time; a connection is for one thread at a time.
         self._idle: deque[sqlite3.Connection] = deque()
         self._is_closed = False
@@ -41,17 +57,44 @@ class Reader:
         Raises:
             JournalError: the journal cannot be read.
         """
+        return self.ask(lambda connection: connection.execute(*query).fetchall())
+
+    def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """What a question put to a connection that reads gives.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
         with translated(self._path, "read"):
+            self._turnstile.enter()
             try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = self._connected()
-            try:
-                return connection.execute(*query).fetchall()
+                return self._ask(question)
             finally:
-                self._idle.append(connection)
-                if self._is_closed:
-                    self.close()
+                self._turnstile.leave()
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            self._assert_here()
+            connection = self._connected()
+        try:
+            return question(connection)
+        finally:
+            self._idle.append(connection)
+            if self._is_closed:
+                self.close()
+
+    def leave(self) -> bool:
+        """Close all connections, and open none until told; returns whether that is done."""
+        if not self._turnstile.shut():
+            return False
+        self._close_idle()
+        return True
+
+    def come_back(self) -> None:
+        """Open connections again when they are needed."""
+        self._turnstile.open()
 
     def _connected(self) -> sqlite3.Connection:
         connection = connect(self._path, Access.READ)
@@ -81,6 +124,9 @@ class Reader:
     def close(self) -> None:
         """Close the connections."""
         self._is_closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         # Another thread may close as well, as the last to have read.
         with suppress(IndexError):
             while True:
@@ -90,8 +136,10 @@ class Reader:
 class AsyncReader:
     """Reads without blocking the event loop."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, assert_here: Callable[[], None] = lambda: None) -> None:
         self._path = path
+        self._assert_here = assert_here
+        self._turnstile = Turnstile()
         self._engine: AsyncEngine | None = None
         self._reads: set[asyncio.Task[list[Row]]] = set()
 
@@ -108,12 +156,26 @@ class AsyncReader:
         return await asyncio.shield(read)
 
     async def _rows(self, query: Query) -> list[Row]:
-        with translated(self._path, "read"):
-            # Made when it is needed, which in many a program it never is.
-            self._engine = self._engine or async_engine(self._path)
-            async with self._engine.connect() as connection:
-                result = await connection.exec_driver_sql(*query)
-                return [tuple(row) for row in result]
+        while not self._turnstile.try_to_enter():  # noqa: ASYNC110 - it is opened by a thread
+            await asyncio.sleep(SHUT_SECONDS)
+        try:
+            with translated(self._path, "read"):
+                self._assert_here()
+                # Made when it is needed, which in many a program it never is.
+                self._engine = self._engine or async_engine(self._path)
+                async with self._engine.connect() as connection:
+                    result = await connection.exec_driver_sql(*query)
+                    return [tuple(row) for row in result]
+        finally:
+            self._turnstile.leave()
+
+    def leave(self) -> bool:
+        """Wait for the reads to end, and begin none until told; returns whether that is done."""
+        return self._turnstile.shut()
+
+    def come_back(self) -> None:
+        """Read again."""
+        self._turnstile.open()
 
     async def close(self) -> None:
         """Close the connections, once the reads have come to their ends."""

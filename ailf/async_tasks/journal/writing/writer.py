@@ -17,9 +17,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from ailf.async_tasks.journal.form import journal_error, left_out_line
+from ailf.async_tasks.journal.form import Displacement, journal_error, left_out_line
 from ailf.async_tasks.journal.writing.backlog import Backlog, Record, can_be_refused
 from ailf.async_tasks.journal.writing.batch import Batch
+from ailf.async_tasks.journal.writing.door import Door
 from ailf.async_tasks.journal.writing.log_book import LogBook
 from ailf.async_tasks.journal.writing.log_queue import LogQueue
 from ailf.async_tasks.journal.writing.statements import TOUCH_OWNER
@@ -53,20 +54,18 @@ class Writer:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
-        path: Path,
+        door: Door,
         owner_id: str,
         loop: asyncio.AbstractEventLoop,
         on_commit: Callable[[], None],
         *,
         log_limit: int = 1_000,
     ) -> None:
-        self._connection = connection
-        self._path = path
+        self._door = door
+        self._path = door.path
         self._owner_id = owner_id
         self._loop = loop
         self._on_commit = on_commit
-        self._place = place_of(path)
         self._backlog = Backlog()
         self.record = self._backlog.put
         """Has a change written; from any thread. A submission that cannot be written is refused, whatever else
@@ -79,8 +78,10 @@ class Writer:
         self._trouble: JournalError | None = None
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._commits = 0
+        # Committed, but perhaps into a log that nobody will find: told when that is known.
+        self._unsure: list[Record] = []
         # A daemon, so that a program that forgets to stop can exit.
-        self._thread = threading.Thread(target=self._run, name=f"ailf journal {path.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"ailf journal {door.path.name}", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -114,18 +115,31 @@ class Writer:
 
         def run() -> None:
             try:
-                result = work(self._connection)
+                result = work(self._door.enter())
+                self._door.leave()
             except (sqlite3.Error, OSError) as error:
-                self._roll_back()
+                self._door.roll_back()
                 self._tell(_fail, future, journal_error(error, self._path, "written"))
             except BaseException as error:  # noqa: BLE001 - whatever it is, the caller hears of it
-                self._roll_back()
+                self._door.roll_back()
                 self._tell(_fail, future, error)
             else:
                 self._tell(_succeed, future, result)
 
         self._backlog.put_work(run)
         return await future
+
+    def look_after_the_place(self) -> None:
+        """See whether the journal's files are still there, where nothing is written for a while; from any thread."""
+        if self._trouble is None and self._door.look() is not Displacement.NONE:
+            with suppress(JournalError):
+                self._backlog.put_work(self._mind_the_place)
+
+    def _mind_the_place(self) -> None:
+        try:
+            self._door.enter()
+        except JournalError as error:
+            self._keep([], error)
 
     def close(self, patience: float = CLOSING_PATIENCE_SECONDS) -> list[Record]:
         """Write what is left, and end the thread; blocks until then.
@@ -169,6 +183,7 @@ class Writer:
 
     def _write(self, records: list[Record], lines: list[Logged]) -> None:
         try:
+            records = self._without_the_unsure(records)
             self._commit_together(records, lines)
         except Exception as error:  # noqa: BLE001 - the thread outlives whatever a record does to it
             self._book.forget()
@@ -176,7 +191,7 @@ class Writer:
                 self._lines.put_back(lines)
                 self._keep(records, error)
             else:
-                self._roll_back()
+                self._door.roll_back()
                 self._write_one_by_one(records, lines)
         else:
             self._settle(records)
@@ -189,53 +204,69 @@ class Writer:
         self._commits += 1
         if self._commits >= COMMITS_A_CHECKPOINT:
             self._commits = 0
-            with suppress(sqlite3.Error):
-                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            with suppress(sqlite3.Error, JournalError):
+                self._door.enter().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _commit_together(self, records: list[Record], lines: list[Logged]) -> None:
         batch = Batch(self._owner_id)
         for change, _, _ in records:
             batch.add(change)
-        self._begin()
-        batch.execute(self._connection)
+        connection = self._begin()
+        batch.execute(connection)
         if lines:
-            self._book.write(self._connection, lines)
+            self._book.write(connection, lines)
         elif not records:
             # Nothing waits, and yet somebody may wait to hear that the journal takes writes again.
-            self._connection.execute(TOUCH_OWNER.sql, (self._owner_id,))
-        self._connection.execute("COMMIT")
+            connection.execute(TOUCH_OWNER.sql, (self._owner_id,))
+        self._commit(connection, records, lines)
 
-    def _begin(self) -> None:
-        if place_of(self._path) != self._place:
-            # SQLite would go on writing into a file that nobody can open any more.
-            raise JournalError(
-                f"The journal {self._path} was deleted or replaced while it was in use; "
-                "put the file back, or stop this program and start it again."
-            )
+    def _begin(self) -> sqlite3.Connection:
+        connection = self._door.enter()
         if self._backlog.is_closing:
-            self._connection.execute(f"PRAGMA busy_timeout={CLOSING_BUSY_MILLISECONDS}")
-        self._connection.execute("BEGIN IMMEDIATE")
+            connection.execute(f"PRAGMA busy_timeout={CLOSING_BUSY_MILLISECONDS}")
+        connection.execute("BEGIN IMMEDIATE")
+        return connection
+
+    def _commit(self, connection: sqlite3.Connection, records: list[Record], lines: list[Logged]) -> None:
+        connection.execute("COMMIT")
+        try:
+            self._door.leave()
+        except Exception:
+            self._unsure = records
+            # Those nobody waits for: they are where the commit is.
+            lines.clear()
+            raise
+
+    def _without_the_unsure(self, records: list[Record]) -> list[Record]:
+        """What is left to write, once it is known that the last commit went into the journal."""
+        if not self._unsure:
+            return records
+        self._door.enter()
+        committed = set(map(id, self._unsure))
+        self._tell(self._settled, [record for record in records if id(record) in committed], {})
+        self._unsure = []
+        return [record for record in records if id(record) not in committed]
 
     def _write_one_by_one(self, records: list[Record], lines: list[Logged]) -> None:
         """Write the records that can be, in one transaction; a bad one does not fail its neighbours."""
         try:
-            self._begin()
+            connection = self._begin()
             refusals: dict[int, AilfError] = {}
             for index, record in enumerate(records):
-                self._connection.execute("SAVEPOINT one")
+                connection.execute("SAVEPOINT one")
                 try:
                     batch = Batch(self._owner_id)
                     batch.add(record[0])
-                    batch.execute(self._connection)
+                    batch.execute(connection)
                 except Exception as error:
                     if _is_about_the_journal(error):
                         raise
-                    self._connection.execute("ROLLBACK TO one")
+                    connection.execute("ROLLBACK TO one")
                     refusals[index] = _refusal(record[0], error, self._path)
-                self._connection.execute("RELEASE one")
+                connection.execute("RELEASE one")
             if lines:
-                self._book.write(self._connection, lines)
-            self._connection.execute("COMMIT")
+                self._book.write(connection, lines)
+            self._commit(connection, records, lines)
         except (sqlite3.Error, JournalError) as error:
             self._book.forget()
             self._lines.put_back(lines)
@@ -256,23 +287,18 @@ class Writer:
 
     def _keep(self, records: list[Record], error: Exception) -> None:
         """Refuse the submissions and keep all else, in order, for the next try."""
-        self._roll_back()
+        self._door.roll_back()
         trouble = error if isinstance(error, JournalError) else journal_error(error, self._path, "written")
         if self._trouble is None:
             log.warning("%s Running tasks run on; what they did is kept in memory until it can be written.", trouble)
         self._trouble = trouble
-        refused = [record for record in records if can_be_refused(record)]
-        kept = [record for record in records if not can_be_refused(record)]
+        unsure = set(map(id, self._unsure))
+        refused = [record for record in records if can_be_refused(record) and id(record) not in unsure]
+        kept = [record for record in records if not can_be_refused(record) or id(record) in unsure]
         self._backlog.put_back(kept, self._retry_seconds)
         self._retry_seconds = min(2 * self._retry_seconds, LAST_RETRY_SECONDS)
         if refused:
             self._tell(self._settled, refused, dict.fromkeys(range(len(refused)), trouble))
-
-    def _roll_back(self) -> None:
-        # SQLite rolls back by itself after some errors, a full disk among them.
-        if self._connection.in_transaction:
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
 
     def _tell(self, function: Callable[..., None], *arguments: object) -> None:
         # A loop that was closed without a stop hears nothing; what was written is written.
@@ -284,15 +310,6 @@ class Writer:
             if done is not None:
                 done(about, refusals.get(index))
         self._on_commit()
-
-
-def place_of(path: Path) -> tuple[int, int] | None:
-    """Which file is at a path, as device and inode; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _is_about_the_journal(error: Exception) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from ailf.async_tasks.journal.care import owners
 from ailf.async_tasks.journal.care.migrate import ensure_current
-from ailf.async_tasks.journal.form.engine import Access, connect
+from ailf.async_tasks.journal.writing.door import Door
 from ailf.async_tasks.journal.writing.writer import Writer
 from ailf.async_tasks.model import Change, Progressed
 from ailf.errors import JournalError
@@ -112,14 +112,14 @@ async def test_close_reports_what_it_could_not_write(desk: Desk, lock: Callable[
 def test_a_closed_loop_does_no_harm(journal: Path) -> None:
     """A program whose loop ended without a stop still has its records written."""
     ensure_current(journal)
-    connection = connect(journal, Access.WRITE)
+    door = Door(journal)
     me = owners.this_process()
-    owners.register(connection, me)
+    owners.register(door.connection, me)
     loop = asyncio.new_event_loop()
-    writer = Writer(connection, journal, me.id, loop, lambda: None)
+    writer = Writer(door, me.id, loop, lambda: None)
     loop.close()
     writer.start()
     writer.record((submitted("a"), None, None))
     assert writer.close() == []
-    assert connection.execute("SELECT id FROM tasks").fetchall() == [("a",)]
-    connection.close()
+    assert door.connection.execute("SELECT id FROM tasks").fetchall() == [("a",)]
+    door.close()

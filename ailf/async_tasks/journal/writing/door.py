@@ -1,0 +1,218 @@
+"""The one door to the file: whoever writes, or brings the log into the file, goes through it, before and after.
+
+Behind it is the writer's connection. The door looks whether the files that the connection has open are still those
+of the journal's name. Where the journal itself was renamed, replaced or deleted, nobody gets through: nothing is
+written or brought into a file any more, until it is back. Where only its log was taken away, which a program does
+to itself that reads its own journal's bytes (https://sqlite.org/howtocorrupt.html), the door opens the journal anew
+and brings over what was in the log.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from ailf.async_tasks.journal.form import (
+    Access,
+    Displacement,
+    Durability,
+    Names,
+    change_between,
+    close_untouched,
+    connect,
+    descriptors_of,
+    frames_left,
+    translated,
+)
+from ailf.async_tasks.journal.writing import rescue
+from ailf.errors import JournalError
+
+log = logging.getLogger("ailf.async_tasks")
+
+
+class Guest(Protocol):
+    """Somebody else who has connections to the journal in this process."""
+
+    def leave(self) -> bool:
+        """Close them all, and open none until told; returns whether that is done."""
+
+    def come_back(self) -> None:
+        """Open some again when they are needed."""
+
+
+class Door:
+    """The writer's connection, for as long as it leads to the journal."""
+
+    def __init__(self, path: Path, durability: Durability = Durability.PROCESS) -> None:
+        """Open the journal for writing.
+
+        Args:
+            path: the journal.
+            durability: what a commit survives.
+
+        Raises:
+            JournalError: it cannot be opened, or was replaced meanwhile.
+        """
+        self.path = path
+        self._durability = durability
+        self._names = Names(path)
+        self._guests: Sequence[Guest] = ()
+        self._rescued: Path | None = None
+        before = self._names.look()
+        self._connection: sqlite3.Connection | None = connect(path, Access.WRITE, durability)
+        self._place = self._names.look()
+        if before.file != self._place.file:
+            self.abandon()
+            raise self._moved()
+
+    def admit(self, *guests: Guest) -> None:
+        """Have others close their connections where the journal must be opened anew."""
+        self._guests = guests
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The writer's connection.
+
+        Raises:
+            JournalError: there is none at the moment.
+        """
+        if self._connection is None:
+            raise JournalError(f"The journal {self.path} is being opened anew, since its log was taken away.")
+        return self._connection
+
+    @property
+    def rescued(self) -> Path | None:
+        """A copy of what was in a vanished log, while it is not in the journal."""
+        return self._rescued
+
+    def look(self) -> Displacement:
+        """What has happened to the files since they were opened."""
+        return change_between(self._place, self._names.look())
+
+    def assert_here(self) -> None:
+        """For who only reads: see that a connection that is opened now leads to the same files.
+
+        Raises:
+            JournalError: it does not.
+        """
+        change = self.look()
+        if change is Displacement.JOURNAL:
+            raise self._moved()
+        if change is Displacement.LOG or self._connection is None:
+            raise self._log_gone()
+
+    def enter(self) -> sqlite3.Connection:
+        """Before anything is written: make sure that it goes into the journal.
+
+        Returns:
+            The connection.
+
+        Raises:
+            JournalError: it does not; nothing may be written.
+        """
+        connection = self._connection
+        if connection is not None and self._names.look() == self._place and self._rescued is None:
+            return connection
+        if self.look() is Displacement.JOURNAL:
+            raise self._moved()
+        try:
+            with translated(self.path, "opened anew"):
+                self._let_go()
+                return self._open_anew()
+        finally:
+            self._let_guests_in()
+
+    def leave(self) -> None:
+        """After a commit, before anybody is told of it: make sure that it went into the journal.
+
+        Raises:
+            JournalError: it did not, or nobody can tell.
+        """
+        if self._names.look() != self._place:
+            self.enter()
+
+    def roll_back(self) -> None:
+        """End a transaction that failed, if there is one: SQLite ends it by itself after some errors."""
+        connection = self._connection
+        if connection is not None and connection.in_transaction:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the connection, whose files are in their place."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def abandon(self) -> None:
+        """Close the connection, and leave every file as it is: none of them may be ours to touch."""
+        if self._connection is not None:
+            close_untouched(self._connection, self._place)
+            self._connection = None
+
+    def _let_go(self) -> None:
+        """Close every connection of ours, so that SQLite forgets the log; what is in it is copied first."""
+        if self._connection is None or self.look() is Displacement.NONE:
+            return
+        now = self._names.look()
+        if now.log != self._place.log and self._rescued is None and frames_left(self._place) != 0:
+            self._copy(self._connection)
+        if not all(guest.leave() for guest in self._guests):
+            raise self._log_gone()
+        if not close_untouched(self._connection, self._place):
+            raise self._log_gone()
+        self._connection = None
+
+    def _let_guests_in(self) -> None:
+        # Where the journal could not be opened anew, they hear so from ``assert_here``.
+        for guest in self._guests:
+            guest.come_back()
+
+    def _copy(self, connection: sqlite3.Connection) -> None:
+        self._rescued = rescue.copy_of(connection, self.path)
+        if self._rescued is None:
+            log.error(
+                "The log of the journal %s was taken away, and others have written to the journal since: what was in "
+                "the log alone is lost.",
+                self.path,
+            )
+
+    def _open_anew(self) -> sqlite3.Connection:
+        if self._connection is None:
+            # Another manager of this process, or a connection of the program's own: SQLite would go on with the
+            # index of the vanished log. A manager lets go by itself when it looks.
+            # A number of a file that is gone may be another file's by now, one of the new log's for instance.
+            if self._place.log_index not in self._names.look() and descriptors_of(self._place.log_index):
+                raise self._log_gone()
+            connection = connect(self.path, Access.WRITE, self._durability)
+            place = self._names.look()
+            if place.file != self._place.file:
+                close_untouched(connection, place)
+                raise self._moved()
+            self._connection, self._place = connection, place
+            self._let_guests_in()
+        if self._rescued is not None:
+            rescue.bring_over(self._connection, self._rescued, self.path)
+            self._rescued.unlink(missing_ok=True)
+            self._rescued = None
+        log.warning(
+            "The log of the journal %s was taken away while it was in use: by a program that deleted it, or that read "
+            "the journal's own bytes, which drops SQLite's locks. It was opened anew, with all that was acknowledged. "
+            "To copy a journal, use `await manager.backup(path)` or `ailf journal backup`.",
+            self.path,
+        )
+        return self._connection
+
+    def _moved(self) -> JournalError:
+        return JournalError(
+            f"The journal {self.path} was deleted or replaced while it was in use, or renamed; nothing more is "
+            "written. Put the file back, or stop this program and start it again."
+        )
+
+    def _log_gone(self) -> JournalError:
+        return JournalError(
+            f"The log of the journal {self.path} was taken away while it was in use, and the journal cannot be opened "
+            "anew yet: this process still has connections to it. Close those of your own; all that waits is kept."
+        )
