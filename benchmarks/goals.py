@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import footprint, history, loop, throughput
+from benchmarks import footprint, history, logs, loop, throughput
 from benchmarks.values import Measured, Setting, Sizes
 
 GOALS: Mapping[str, Callable[[Setting], Measured]] = {
@@ -14,6 +14,7 @@ GOALS: Mapping[str, Callable[[Setting], Measured]] = {
     "sequence": throughput.sequence,
     "latency": throughput.latency,
     "progress": throughput.progress,
+    "logs": logs.logs,
     "growth": history.history,
     "loop": loop.loop,
     "memory": footprint.memory,

@@ -97,7 +97,7 @@ def _ticker(during: str, rounds: Sequence[Delays]) -> Goal:
 
 
 @asynccontextmanager
-async def _ticking(delays: list[float]) -> AsyncIterator[None]:
+async def ticking(delays: list[float]) -> AsyncIterator[None]:
     """Take note of how late each turn of a ticker comes."""
 
     async def tick() -> None:
@@ -118,22 +118,23 @@ async def _ticking(delays: list[float]) -> AsyncIterator[None]:
             await ticker
 
 
-def _delays(values: Sequence[float]) -> Delays:
+def delays_of(values: Sequence[float]) -> Delays:
+    """What the turns of a ticker were late by."""
     return Delays(median(values), percentile(values, 99), max(values))
 
 
 async def _quiet() -> Delays:
     delays: list[float] = []
-    async with _ticking(delays):
+    async with ticking(delays):
         await asyncio.sleep(0.3)
-    return _delays(delays)
+    return delays_of(delays)
 
 
 async def _burst(setting: Setting) -> Delays:
     delays: list[float] = []
-    async with ours.manager_on(setting.file("ticked")) as manager, _ticking(delays):
+    async with ours.manager_on(setting.file("ticked")) as manager, ticking(delays):
         await ours.burst_on(manager, setting.sizes.burst)
-    return _delays(delays)
+    return delays_of(delays)
 
 
 async def _clean_up(setting: Setting, number: int) -> CleanUp:
@@ -147,13 +148,13 @@ async def _clean_up(setting: Setting, number: int) -> CleanUp:
     # A manager cleans up as soon as it has started.
     async with ours.manager_on(path, retention=KEPT) as manager:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader:
-            async with _ticking(delays):
+            async with ticking(delays):
                 while perf_counter() - begin < PATIENCE_SECONDS and _goes_on(reader, number):
                     waits += [await _submit(manager) for _ in range(SUBMITS_BETWEEN_LOOKS)]
             seconds = perf_counter() - begin
     after = path.stat().st_size
     path.unlink()
-    return CleanUp(percentile(usual, 99), percentile(waits, 99), len(waits), seconds, _delays(delays), after / before)
+    return CleanUp(percentile(usual, 99), percentile(waits, 99), len(waits), seconds, delays_of(delays), after / before)
 
 
 def _goes_on(reader: sqlite3.Connection, number: int) -> bool:

@@ -23,6 +23,10 @@ CREATE TABLE tasks (
 CREATE TABLE task_events (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, task_id TEXT, at TEXT, kind TEXT, progress, message TEXT
 );
+CREATE TABLE task_logs (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, task_id TEXT, at TEXT, level INTEGER, level_name TEXT, logger TEXT,
+  message TEXT, fields TEXT, exception TEXT
+);
 """
 
 INSERT_TASK = (
@@ -32,6 +36,11 @@ INSERT_TASK = (
 START_TASK = "UPDATE tasks SET status = 'running', started_at = ? WHERE id = ?"
 END_TASK = "UPDATE tasks SET status = 'completed', completed_at = ?, result = ?, result_format = 'json' WHERE id = ?"
 INSERT_EVENT = "INSERT INTO task_events (task_id, at, kind, progress, message) VALUES (?, ?, ?, ?, ?)"
+
+INSERT_LOG = (
+    "INSERT INTO task_logs (task_id, at, level, level_name, logger, message, fields, exception) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 TASKS_A_TRANSACTION = 100
 ROWS_A_TRANSACTION = 1_000
@@ -119,6 +128,25 @@ def progress(path: Path, number: int) -> float:
             connection.executemany(INSERT_EVENT, rows[first : first + ROWS_A_TRANSACTION])
             connection.execute("COMMIT")
         return perf_counter() - begin
+
+
+def logs(path: Path, number: int) -> float:
+    """Write so many lines of logs with executemany, 1,000 a transaction; the seconds it took."""
+    task = PlainTask()
+    with closing(create(path)) as connection:
+        taken = 0.0
+        for first in range(0, number, ROWS_A_TRANSACTION):
+            rows = [
+                (task.insert[0], AT, 20, "INFO", "benchmarks.logged", f"step {place} of {number}", None, None)
+                for place in range(first, min(first + ROWS_A_TRANSACTION, number))
+            ]
+            begin = perf_counter()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(INSERT_LOG, rows)
+            connection.execute("COMMIT")
+            taken += perf_counter() - begin
+    path.unlink()
+    return taken
 
 
 class PlainReader:

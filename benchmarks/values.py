@@ -81,6 +81,8 @@ class Sizes:
     memory_to: int = 200_000
     starts: int = 20
     imports: int = 11
+    log_calls: int = 50_000
+    log_lines: int = 1_000_000
 
 
 FULL = Sizes()
@@ -100,6 +102,8 @@ QUICK = Sizes(
     memory_to=4_000,
     starts=5,
     imports=5,
+    log_calls=5_000,
+    log_lines=20_000,
 )
 """A first look within a minute; its figures are no evidence."""
 

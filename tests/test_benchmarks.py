@@ -28,6 +28,8 @@ TINY = Sizes(
     memory_to=10,
     starts=1,
     imports=1,
+    log_calls=20,
+    log_lines=50,
 )
 
 FIGURES = {
@@ -35,6 +37,7 @@ FIGURES = {
     "sequence": 1,
     "latency": 4,
     "progress": 2,
+    "logs": 4,
     "growth": 13,
     "loop": 5,
     "memory": 1,

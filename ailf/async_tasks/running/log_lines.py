@@ -5,6 +5,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from ailf.async_tasks.journal.form import (
@@ -23,10 +24,17 @@ OWN_LOGGER = "task"
 MOST_NESTED = 3
 """How deep a record may be logged by the arguments of another one while they are put into words."""
 
+LATEST = 253_402_300_799_999_999
+"""The last time that has four digits for its year."""
+
+MOST_NAMES = 1_000
+"""How many names of loggers are remembered as they are kept."""
+
 HIGHEST_LEVEL = 2**31 - 1
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_MOST_PLAIN = len(_PLAIN)
+_LEAST_PLAIN = len(vars(logging.makeLogRecord({})))
+_PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 _words = threading.local()
 
 
@@ -40,17 +48,17 @@ def line_of_record(task_id: str, record: logging.LogRecord) -> Logged | None:
         message = record.msg
     elif (message := _message(record)) is None:
         return None
+    level = record.levelno, record.levelname
+    at = int(record.created * 1e6)
+    if not 0 <= at <= LATEST:
+        at = time.time_ns() // 1000
     fields = exception = None
     # Most records have nothing but what each one has.
     if len(vars(record)) > _LEAST_PLAIN:
         fields = encode_fields({name: value for name, value in vars(record).items() if name not in _PLAIN})
     if record.exc_info or record.exc_text or record.stack_info:
         exception = _exception(record)
-    level = record.levelno, record.levelname
-    return _line(task_id, int(record.created * 1e6), level, record.name, (message, fields, exception))
-
-
-_LEAST_PLAIN = len(vars(logging.makeLogRecord({})))
+    return _line(task_id, at, level, record.name, (message, fields, exception))
 
 
 def line_of_task(task_id: str, level: tuple[int, str], message: str, values: Mapping[str, Any]) -> Logged:
@@ -62,7 +70,6 @@ def _line(
     task_id: str, at: int, level: tuple[int, str], logger: str, content: tuple[str, str | None, str | None]
 ) -> Logged:
     """A line, no part of which is longer than is kept; its content is message, fields and exception."""
-    number, name = level
     message, fields, exception = content
     if fields is None and exception is None:
         message = bounded_line(message)
@@ -71,15 +78,30 @@ def _line(
         if exception is not None:
             room = MAX_LINE_BYTES - len(message.encode()) - len((fields or "").encode())
             exception = bounded_ends(exception, room)
-    number = max(-HIGHEST_LEVEL, min(int(number), HIGHEST_LEVEL))
-    if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
-        name = bounded_line(name, MAX_NAME_CHARACTERS)
-    if len(logger) > MAX_NAME_CHARACTERS or not logger.isprintable():
-        logger = bounded_line(logger, MAX_NAME_CHARACTERS)
-    return Logged(task_id, at, number, name, logger, message, fields, exception)
+    # What its __new__ does, in a third of the time.
+    return _new(Logged, (task_id, at, *_level(*level), _name(logger), message, fields, exception, 0))
+
+
+_new = tuple.__new__
+
+
+@lru_cache(maxsize=MOST_NAMES)
+def _name(text: str) -> str:
+    return bounded_line(text, MAX_NAME_CHARACTERS)
+
+
+@lru_cache(maxsize=MOST_NAMES)
+def _level(number: int, name: str) -> tuple[int, str]:
+    return max(-HIGHEST_LEVEL, min(int(number), HIGHEST_LEVEL)), _name(name)
 
 
 def _message(record: logging.LogRecord) -> str | None:
+    if type(record.msg) is str and type(record.args) is tuple and _PLAIN_TYPES.issuperset(map(type, record.args)):
+        # Nothing of these logs anything while it is put into words.
+        try:
+            return record.msg % record.args
+        except (TypeError, ValueError):
+            pass
     depth = getattr(_words, "depth", 0)
     if depth >= MOST_NESTED:
         return None

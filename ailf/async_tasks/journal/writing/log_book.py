@@ -12,9 +12,8 @@ from ailf.async_tasks.journal.form import (
     LEFT_OUT_LOGGER,
     left_out_line,
     left_out_text,
-    microseconds_text,
 )
-from ailf.async_tasks.journal.writing.statements import INSERT_LOG, Row
+from ailf.async_tasks.journal.writing.statements import INSERT_LOG
 from ailf.async_tasks.model import Logged
 
 MOST_COUNTS = 10_000
@@ -76,7 +75,7 @@ class LogBook:
         if over:
             lines = self._without_middles(lines, before, after, over)
         if lines:
-            INSERT_LOG.run(connection, [_row(line) for line in lines], as_json=True)
+            INSERT_LOG.run(connection, [line[:-1] for line in lines], as_json=True)
         for task_id in over:
             if self._is_due(before[task_id] or 0, after[task_id]):
                 self._leave_out(connection, task_id)
@@ -132,8 +131,3 @@ class LogBook:
             values = (line.level, line.level_name, line.logger, left_out_text(number), line.fields)
             connection.execute(_STAND_FOR_OTHERS, (*values, begin[0]))
             connection.execute(_LEAVE_OUT, (task_id, begin[0], end[0]))
-
-
-def _row(line: Logged) -> Row:
-    task_id, at, level, level_name, logger, message, fields, exception, _ = line
-    return task_id, microseconds_text(at), level, level_name, logger, message, fields, exception

@@ -82,6 +82,28 @@ def _insert(table: Table, *columns: str) -> Write:
     return Write(columns, insert(table).values(_bound(columns)), rows)
 
 
+def _insert_log() -> Write:
+    """The INSERT of a line, whose time comes as a number: SQLite puts it into words while Python does other things."""
+    columns = ("task_id", "at", "level", "level_name", "logger", "message", "fields", "exception")
+
+    def made(parameters: Parameters) -> Insert:
+        line = select(*(value.label(name) for name, value in parameters.items())).subquery()
+        second = func.strftime(_literal("%Y-%m-%dT%H:%M:%S"), line.c.at // _MILLION, _literal("unixepoch"))
+        text = second.concat(func.printf(_literal(".%06dZ"), line.c.at % _MILLION))
+        return insert(task_logs).from_select(
+            list(columns), select(*(text if column.name == "at" else column for column in line.c))
+        )
+
+    return Write(columns, made(_bound(columns)), made(_from_json(columns)))
+
+
+_MILLION: ColumnElement[int] = literal_column("1000000")
+
+
+def _literal(text: str) -> ColumnElement[str]:
+    return literal_column(f"'{text}'")
+
+
 def _update(columns: Sequence[str], *expected: TaskStatus, becomes: TaskStatus | None = None) -> Write:
     """The UPDATE of a task of ours that is in one of the expected states.
 
@@ -124,6 +146,6 @@ COMPLETE_TASK = _update(["completed_at", "result", "result_format"], TaskStatus.
 """What nearly every task comes to."""
 END_TASK = _update(["status", "reason", "completed_at", "error", "error_type", "traceback"])
 INSERT_EVENT = _insert(task_events, "task_id", "at", "kind", "progress", "message")
-INSERT_LOG = _insert(task_logs, "task_id", "at", "level", "level_name", "logger", "message", "fields", "exception")
+INSERT_LOG = _insert_log()
 TOUCH_OWNER = positional(update(owners).where(owners.c.id == bindparam("owner")).values(pid=owners.c.pid))
 """Changes nothing, but writes: whether the journal takes writes."""

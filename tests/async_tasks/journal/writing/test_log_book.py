@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ailf.async_tasks.journal.form import LEFT_OUT_LOGGER, left_out_line
+from ailf.async_tasks.journal.form import LEFT_OUT_LOGGER, left_out_line, microseconds_text
 from ailf.async_tasks.journal.writing import log_book
 from ailf.async_tasks.journal.writing.log_book import LogBook
 from ailf.async_tasks.model import Logged
@@ -71,6 +71,16 @@ def test_the_first_and_the_last_are_kept(
     else:
         head = limit - limit // 2
         assert kept(connection) == [*whole[:head], f"-{total - limit}", *whole[total - limit // 2 :]]
+
+
+@given(st.lists(st.integers(0, 253_402_300_799_999_999), min_size=1, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_times_are_exact(connection: sqlite3.Connection, times: list[int]) -> None:
+    """To the microsecond, and spelled as everywhere else, one by one or as one JSON text."""
+    connection.execute("DELETE FROM task_logs")
+    write(connection, LogBook(1000), [Logged("a", at, 20, "INFO", "app", "", None, None) for at in times])
+    found = connection.execute("SELECT at FROM task_logs ORDER BY seq").fetchall()
+    assert [at for (at,) in found] == [microseconds_text(at) for at in times]
 
 
 def test_a_large_limit_is_kept_too(connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
