@@ -63,7 +63,8 @@ LEAST_ROWS = 24
 
 
 @contextmanager
-def _pulse(journal: Path) -> Iterator[Pulse]:
+def pulse_of(journal: Path) -> Iterator[Pulse]:
+    """Whether anybody has written, for a while."""
     pulse = Pulse(journal)
     try:
         yield pulse
@@ -81,7 +82,7 @@ def watch(*, journal: Path, once: bool, as_json: bool) -> int:
     Bars for what runs, with the time that is left if it goes on like this; what ended last; how many a
     minute. In a pipe each change is a few lines of text, or with --json an object a line.
     """
-    with reading(journal) as reader, _pulse(journal) as pulse:
+    with reading(journal) as reader, pulse_of(journal) as pulse:
         if is_terminal() and not as_json:
             _watch_live(reader, pulse, journal, once=once)
             return 0
@@ -96,7 +97,7 @@ def watch(*, journal: Path, once: bool, as_json: bool) -> int:
             sys.stdout.flush()
             if once:
                 return 0
-            _wait_for_news(pulse)
+            wait_for_news(pulse)
             # Whatever comes together is shown together, and a long history is read less often.
             time.sleep(max(LOOK_SECONDS, REST_FACTOR * cost))
 
@@ -164,7 +165,7 @@ def _watch_live(reader: Reader, pulse: Pulse, journal: Path, *, once: bool) -> N
 @json_option
 def tail(*, part: str | None, lines: int, no_follow: bool, journal: Path, as_json: bool) -> int:
     """Print events as they come, of one task until its end, or of all until Ctrl-C."""
-    with reading(journal) as reader, _pulse(journal) as pulse:
+    with reading(journal) as reader, pulse_of(journal) as pulse:
         info = None if part is None else task_of(reader, part)
         task_id = None if info is None else info.id
         names: dict[str, str] = {} if info is None else {info.id: info.name}
@@ -190,10 +191,10 @@ def tail(*, part: str | None, lines: int, no_follow: bool, journal: Path, as_jso
             # The state was read before the events: of a task that had ended then, these were the last.
             if no_follow or (task_id is not None and (info is None or info.status.is_ended)):
                 return 0
-            _wait_for_news(pulse)
+            wait_for_news(pulse)
 
 
-def _wait_for_news(pulse: Pulse) -> None:
+def wait_for_news(pulse: Pulse) -> None:
     """Wait until somebody has written: SQLite calls nobody, so that it has to be asked."""
     while not pulse.has_changed():
         time.sleep(LOOK_SECONDS)
@@ -254,7 +255,7 @@ def _ended(reader: Reader, info: TaskInfo, journal: Path, timeout: float | None)
     """The task once it has ended; None, said why, where that is not to be waited for."""
     until = None if timeout is None else time.monotonic() + timeout
     asked = 0.0
-    with _pulse(journal) as pulse:
+    with pulse_of(journal) as pulse:
         while True:
             found = task_by_id(reader, info.id)
             if found is None:

@@ -200,6 +200,9 @@ def filter_options(command: Command) -> Command:
             help="With this value, JSON or text, under this key; may be repeated.",
         ),
         click.option("--name", help="Of exactly this name."),
+        click.option(
+            "--stalled", metavar="DURATION", type=Length(), help="Running, and without a word for so long: 5m, 2h."
+        ),
         click.option("--failed", is_flag=True, help="The same as --status failed."),
         click.option(
             *("--status", "-s"),
@@ -220,10 +223,18 @@ def chosen_tasks(
     metadata: tuple[tuple[str, Any], ...],
     since: datetime | None,
     until: datetime | None,
+    stalled: float | None,
 ) -> TaskFilter:
     """The tasks that the options choose."""
     states = {TaskStatus(one) for one in status} | ({TaskStatus.FAILED} if failed else set())
-    return task_filter(states or None, name=name, metadata=dict(metadata), created_after=since, created_before=until)
+    return task_filter(
+        states or None,
+        name=name,
+        metadata=dict(metadata),
+        created_after=since,
+        created_before=until,
+        quiet_for=stalled,
+    )
 
 
 def complete_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

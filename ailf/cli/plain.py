@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from textwrap import indent
 
-from ailf.async_tasks.journal.reading.reports import NameStats, Now
-from ailf.async_tasks.model import TaskEvent, TaskInfo
+from ailf.async_tasks.journal.reading.reports import Branch, NameStats, Now
+from ailf.async_tasks.model import LogLine, TaskEvent, TaskInfo
 from ailf.async_tasks.states import ResultFormat, TaskStatus
 from ailf.cli import gantt
 from ailf.cli.words import columns, fitted, harmless, length, local, padded, shortened
@@ -117,6 +119,7 @@ def details(info: TaskInfo, owner: str, *, gone: bool = False) -> Iterator[tuple
         ("limit", length(info.timeout)),
         ("cancel asked", local(info.cancel_requested_at)),
         ("metadata", json.dumps(dict(info.metadata), ensure_ascii=False) if info.metadata else None),
+        ("parent", info.parent_id),
         ("owner", owner),
         ("error", f"{info.error_type}: {info.error}" if info.error_type else info.error),
     ]
@@ -138,6 +141,55 @@ def event_cells(event: TaskEvent) -> tuple[str, str, str, str]:
     at = event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     progress = "" if event.progress is None else f"{event.progress:g}"
     return at, str(event.kind), progress, harmless(event.message or "")
+
+
+def line_text(line: LogLine) -> str:
+    """A line of a log: when, how grave, who says it, what; what came with it, and its exception below."""
+    at = line.at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    told = f"{at}  {harmless(line.level_name):8}  {harmless(line.logger)}: {harmless(line.message)}"
+    if line.fields:
+        told += "  " + harmless(" ".join(f"{name}={json.dumps(value)}" for name, value in line.fields.items()))
+    if line.exception:
+        told += "\n" + indent(harmless(line.exception.rstrip(), lines=True), "    ")
+    return told
+
+
+def branch_cells(branch: Branch, now: datetime) -> tuple[str, str, str, str, str]:
+    """A task in a tree: its name, indented, its state, how long it ran, what became of it, its id."""
+    line = branch.line
+    match line.status:
+        case TaskStatus.COMPLETED:
+            told = branch.result
+        case TaskStatus.FAILED:
+            told = f"{line.error_type}: {line.error}" if line.error_type else line.error
+        case TaskStatus.CANCELLED:
+            told = None if line.reason is None else str(line.reason)
+        case _:
+            told = line.message
+    name = "  " * min(branch.depth, DEEPEST) + harmless(line.name)
+    outcome_ = shortened(harmless(told or ""), LINE_CHARACTERS)
+    return name, str(line.status), length(line.ran(now)), outcome_, harmless(line.id)
+
+
+BRANCH_HEAD = ("task", "status", "ran", "outcome", "id")
+
+DEEPEST = 20
+"""How far a name is indented at most."""
+
+
+def with_relatives(infos: Sequence[TaskInfo]) -> list[TaskInfo]:
+    """The tasks, each child below its parent, as far as that is among them, with its name indented."""
+    ids = {info.id for info in infos}
+    children: dict[str | None, list[TaskInfo]] = {}
+    for info in infos:
+        children.setdefault(info.parent_id if info.parent_id in ids else None, []).append(info)
+    ordered: list[TaskInfo] = []
+    waiting = [(info, 0) for info in reversed(children.get(None, []))]
+    while waiting:
+        info, depth = waiting.pop()
+        ordered.append(replace(info, name="  " * min(depth, DEEPEST) + info.name))
+        waiting += [(child, depth + 1) for child in reversed(children.pop(info.id, []))]
+    return ordered
 
 
 def stats_cells(stats: NameStats) -> list[str]:
@@ -188,15 +240,19 @@ def task_columns(
     return columns(("id", "submitted", "name", *chosen, "status", "%", "ran", "outcome"), rows)
 
 
-def task_page(info: TaskInfo, owner: str, events: Sequence[TaskEvent], left_out: int, *, gone: bool) -> str:
+def task_page(
+    info: TaskInfo, owner: str, events: Sequence[TaskEvent], left_out: int, *, gone: bool, lines: Sequence[str] = ()
+) -> str:
     """One task: everything about it."""
-    lines = [f"{label + ':':14}{text}" for label, text in details(info, owner, gone=gone)]
+    page = [f"{label + ':':14}{text}" for label, text in details(info, owner, gone=gone)]
     if info.traceback:
-        lines += ["", traceback_lines(info.traceback)]
-    lines += ["", columns(("at", "event", "%", "message"), [event_cells(event) for event in events])]
+        page += ["", traceback_lines(info.traceback)]
+    page += ["", columns(("at", "event", "%", "message"), [event_cells(event) for event in events])]
     if left_out:
-        lines.append(f"({left_out} earlier events left out)")
-    return "\n".join(lines)
+        page.append(f"({left_out} earlier events left out)")
+    if lines:
+        page += ["", *lines]
+    return "\n".join(page)
 
 
 def now_lines(now: Now, at: datetime, gone: Collection[str] = ()) -> str:

@@ -8,13 +8,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ailf.async_tasks.journal.reading.reports import NameStats, Now
+from ailf.async_tasks.journal.reading.reports import Branch, NameStats, Now
 from ailf.async_tasks.model import TaskEvent, TaskInfo
 from ailf.async_tasks.states import TaskStatus
 from ailf.cli import gantt
 from ailf.cli.layout import Column
 from ailf.cli.plain import (
     GONE,
+    branch_cells,
     details,
     event_cells,
     field_text,
@@ -56,6 +57,14 @@ EVENTS = (
     Column("event", stays=4),
     Column("%", stays=2, is_right=True),
     Column("message", stays=1, least=12),
+)
+
+TREE = (
+    Column("task", stays=7, least=20, most=60),
+    Column("status", stays=6),
+    Column("ran", stays=4, is_right=True),
+    Column("outcome", stays=5, least=16),
+    Column("id", stays=3),
 )
 
 STATS = (
@@ -115,7 +124,7 @@ def task_table(
 
 
 def task_screen(
-    info: TaskInfo, owner: str, events: Sequence[TaskEvent], left_out: int, *, gone: bool
+    info: TaskInfo, owner: str, events: Sequence[TaskEvent], left_out: int, *, gone: bool, lines: Sequence[str] = ()
 ) -> RenderableType:
     """One task: everything about it."""
     grid = Table.grid(padding=(0, 2))
@@ -133,7 +142,20 @@ def task_screen(
         style = COLOURS.get(TaskStatus(kind), "") if kind in set(TaskStatus) else ""
         rows.append((Text(at), Text(kind, style=style), Text(progress), Text(message)))
     parts.append(Text(f"\ntimeline{f' ({left_out} earlier events left out)' if left_out else ''}", style="bold"))
-    return Group(*parts, Fitted(EVENTS, rows))
+    parts.append(Fitted(EVENTS, rows))
+    if lines:
+        parts += [Text("\nlog, its last lines", style="bold"), Text("\n".join(lines))]
+    return Group(*parts)
+
+
+def tree_table(branches: Sequence[Branch], now: datetime) -> RenderableType:
+    """Families, a task a line."""
+    rows = []
+    for branch in branches:
+        name, status, took, told, task_id = branch_cells(branch, now)
+        state = Text(status, style=COLOURS[branch.line.status])
+        rows.append((Text(name), state, Text(took), Text(told), Text(short_id(task_id), style="dim")))
+    return Fitted(TREE, rows)
 
 
 def stats_table(found: Sequence[NameStats]) -> RenderableType:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ailf.async_tasks.journal.form import time_text
-from ailf.async_tasks.journal.reading.reports import NameStats, Now
-from ailf.async_tasks.model import TaskEvent, TaskInfo
+from ailf.async_tasks.journal.reading.reports import Branch, NameStats, Now
+from ailf.async_tasks.model import LogLine, TaskEvent, TaskInfo
 
 _FIELDS = tuple(field.name for field in fields(TaskInfo))
 
@@ -25,6 +25,16 @@ def task_shape(info: TaskInfo) -> dict[str, Any]:
 def event_shape(event: TaskEvent) -> dict[str, Any]:
     """An event: the columns of ``task_events``."""
     return asdict(event)
+
+
+def line_shape(line: LogLine) -> dict[str, Any]:
+    """A line of a log: the columns of ``task_logs``."""
+    return asdict(line)
+
+
+def branch_shape(branch: Branch) -> dict[str, Any]:
+    """A task in a tree: how far below the top, and what a line of a list has."""
+    return {"depth": branch.depth} | asdict(branch.line)
 
 
 def stats_shape(stats: NameStats) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """``ailf tasks``: the commands that look at tasks, and those that change something about them."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from ailf.async_tasks.journal.form import task_event, task_info
 from ailf.async_tasks.journal.reading import Reader, events_query, reports
 from ailf.async_tasks.model import TaskInfo
 from ailf.async_tasks.states import ENDED, TaskStatus
-from ailf.cli import export, following, gantt, plain, shapes
+from ailf.cli import export, families, following, gantt, logs, plain, shapes
 from ailf.cli.codes import NOTHING, USAGE
 from ailf.cli.groups import Group, examples
 from ailf.cli.options import (
@@ -32,7 +33,7 @@ from ailf.cli.options import (
     reading,
     task_of,
 )
-from ailf.cli.words import columns
+from ailf.cli.words import columns, length
 
 SHOWN_EVENTS = 100
 """How many events of a long timeline ``show`` prints; ``--json`` has all."""
@@ -52,7 +53,10 @@ def group() -> None:
     """
 
 
-for command in (following.watch, following.tail, following.wait, following.cancel, export.export):
+for command in (
+    *(following.watch, following.tail, following.wait, following.cancel, export.export),
+    *(families.tree, logs.logs),
+):
     group.add_command(command)
 
 
@@ -101,11 +105,14 @@ def list_(
             chosen_tasks(**filters), order, reader.indexed_paths(), descending=descending, limit=most
         )
         infos = [task_info(row) for row in reader.rows(query)]
+        quiet = {} if filters["stalled"] is None else reports.last_said(reader, [info.id for info in infos])
         infos, more = (infos, False) if everything else (infos[:limit], len(infos) > limit)
         gone = frozenset() if as_json else dead_owners(journal, infos)
     now = datetime.now(UTC)
+    if not as_json:
+        infos = [_telling_quiet(info, quiet, now) for info in infos]
     if as_json:
-        click.echo(shapes.text_of([shapes.task_shape(info) for info in infos], indent=2))
+        click.echo(shapes.text_of([shapes.task_shape(info) | _quiet_s(info, quiet, now) for info in infos], indent=2))
     elif not infos:
         click.echo("No such task.", err=True)
     elif is_terminal():
@@ -117,6 +124,18 @@ def list_(
     if not as_json:
         _footer(limit if more else None, sum(plain.is_lost(info, gone) for info in infos))
     return 0 if infos else NOTHING
+
+
+def _quiet_s(info: TaskInfo, quiet: Mapping[str, datetime], now: datetime) -> dict[str, float]:
+    return {"quiet_s": (now - quiet[info.id]).total_seconds()} if info.id in quiet else {}
+
+
+def _telling_quiet(info: TaskInfo, quiet: Mapping[str, datetime], now: datetime) -> TaskInfo:
+    """The task, its last message behind how long ago that was."""
+    if info.id not in quiet:
+        return info
+    told = f"quiet for {length((now - quiet[info.id]).total_seconds())}"
+    return replace(info, progress_message=f"{told}; {info.progress_message}" if info.progress_message else told)
 
 
 def _footer(limit: int | None, lost: int) -> None:
@@ -134,24 +153,27 @@ def _footer(limit: int | None, lost: int) -> None:
 @journal_option
 @json_option
 def show(*, part: str, journal: Path, as_json: bool) -> int:
-    """Show everything about a task: its error with the traceback, its result, its timeline."""
+    """Show everything about a task: its error with the traceback, its result, its timeline, its last log lines."""
     with reading(journal) as reader:
         info = task_of(reader, part)
         events = [task_event(row) for row in reader.rows(events_query(info.id))]
         state = _owner_state(reader, info, journal)
+        lines = logs.last_lines(reader, info.id)
     if as_json:
         shape = shapes.task_shape(info) | {"owner": state, "events": [shapes.event_shape(event) for event in events]}
+        shape["logs"] = [shapes.line_shape(line) for line in lines]
         click.echo(shapes.text_of(shape, indent=2))
         return 0
     owner = info.owner_id if state is None else f"pid {state['pid']} on {state['host']}, {state['life']}"
     gone = state is not None and state["life"] == upkeep.Life.DEAD
     left_out = max(0, len(events) - SHOWN_EVENTS)
+    texts = [plain.line_text(line) for line in lines]
     if is_terminal():
         from ailf.cli.screens import task_screen  # noqa: PLC0415
 
-        _show(task_screen(info, owner, events[left_out:], left_out, gone=gone))
+        _show(task_screen(info, owner, events[left_out:], left_out, gone=gone, lines=texts))
     else:
-        click.echo(plain.task_page(info, owner, events[left_out:], left_out, gone=gone))
+        click.echo(plain.task_page(info, owner, events[left_out:], left_out, gone=gone, lines=texts))
     if gone and not info.status.is_ended:
         _footer(None, 1)
     return 0
@@ -214,7 +236,7 @@ def timeline(
     width: int | None,
     as_json: bool,
 ) -> int:
-    """Draw when tasks waited and ran, a row each: the last ones, or those of a period."""
+    """Draw when tasks waited and ran, a row each, children below their parents: the last ones, or those of a period."""
     now = datetime.now(UTC)
     end = until or now
     if since is not None and since >= end:
@@ -229,7 +251,7 @@ def timeline(
     elif period is None or not infos:
         click.echo("No task waited or ran in this period.", err=True)
     else:
-        _draw(infos, period, end, dead_owners(journal, infos), width)
+        _draw(plain.with_relatives(infos), period, end, dead_owners(journal, infos), width)
     return 0 if infos else NOTHING
 
 

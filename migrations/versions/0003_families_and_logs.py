@@ -276,6 +276,7 @@ SELECT
       ) FROM each
     ) ELSE line END FROM (SELECT replace(replace(replace(substr(tasks.progress_message, 1, 60), char(9), ' '), char(10), ' '), char(13), ' ') AS line)) AS message,
   CASE tasks.status WHEN 'running' THEN round((julianday('now') - julianday(max(
+    coalesce(tasks.started_at, ''),
     coalesce((SELECT at FROM task_events WHERE task_id = tasks.id ORDER BY seq DESC LIMIT 1), ''),
     coalesce((SELECT at FROM task_logs WHERE task_id = tasks.id ORDER BY seq DESC LIMIT 1), '')
   ))) * 86400, 3) END AS quiet_s,

@@ -127,9 +127,9 @@ def opened_again(journal: Path) -> sqlite3.Connection:
 
 
 def test_show_in_json_has_owner_and_events(full: Path, ailf: Ailf) -> None:
-    """The task's own keys and two more."""
+    """The task's own keys and three more."""
     task = json.loads(ailf("tasks", "show", "ba-r", "--json").stdout)
-    assert task.keys() == TASK_KEYS | {"owner", "events"}
+    assert task.keys() == TASK_KEYS | {"owner", "events", "logs"}
     assert task["name"] == HOSTILE
     assert task["owner"].keys() == {"id", "pid", "host", "started_at", "stopped_at", "life"}
     assert task["owner"]["life"] == "unknown"

@@ -50,9 +50,10 @@ _TO_GO = (
 
 
 def last_said_sql() -> str:
-    """The time of a task's last event, or of the last line in its log, as an expression over ``tasks``."""
+    """When a task last said anything: its last event, the last line in its log, or its start; over ``tasks``."""
     return """\
 max(
+    coalesce(tasks.started_at, ''),
     coalesce((SELECT at FROM task_events WHERE task_id = tasks.id ORDER BY seq DESC LIMIT 1), ''),
     coalesce((SELECT at FROM task_logs WHERE task_id = tasks.id ORDER BY seq DESC LIMIT 1), '')
   )"""

@@ -3,7 +3,7 @@
 Nothing here writes. It may import ``form`` and the values.
 """
 
-from ailf.async_tasks.journal.reading.log_queries import logs_query, status_query
+from ailf.async_tasks.journal.reading.log_queries import last_logs_query, logs_query, status_query
 from ailf.async_tasks.journal.reading.pulse import Pulse
 from ailf.async_tasks.journal.reading.queries import (
     Query,
@@ -31,6 +31,7 @@ __all__ = [
     "events_after_query",
     "events_query",
     "existing_query",
+    "last_logs_query",
     "logs_query",
     "runs_query",
     "status_query",

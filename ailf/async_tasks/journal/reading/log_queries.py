@@ -21,6 +21,27 @@ _LOGS = positional(
 )
 
 
+_LAST_LOGS = positional(
+    select(task_logs)
+    .where(task_logs.c.task_id == bindparam("task_id"), task_logs.c.level >= bindparam("level"))
+    .order_by(task_logs.c.seq.desc())
+    .limit(bindparam("limit"))
+    .offset(literal_column("0"))
+)
+
+
+def last_logs_query(task_id: str, number: int, *, level: int | None = None) -> Query:
+    """The last lines of a task's log, the last first.
+
+    Args:
+        task_id: the task.
+        number: at most so many.
+        level: of this level or above; None is any.
+    """
+    values = {"task_id": task_id, "level": LOWEST_LEVEL if level is None else level, "limit": number}
+    return bound(_LAST_LOGS, values)
+
+
 _STATUS = positional(select(tasks.c.status).where(tasks.c.id == bindparam("task_id")))
 
 

@@ -43,6 +43,7 @@ from ailf.async_tasks.journal.reading.reports.present import (
     now,
 )
 from ailf.async_tasks.journal.reading.reports.timeline import period, period_lines, span
+from ailf.async_tasks.journal.reading.reports.trees import Branch, last_said, tree
 
 __all__ = [
     "CANDIDATES",
@@ -55,6 +56,7 @@ __all__ = [
     "REACH",
     "TASKS_A_PAGE",
     "Board",
+    "Branch",
     "Failure",
     "Failures",
     "Family",
@@ -82,6 +84,7 @@ __all__ = [
     "ids_like",
     "last_events",
     "last_logs",
+    "last_said",
     "minutes",
     "now",
     "owner_of",
@@ -95,5 +98,6 @@ __all__ = [
     "sorted_query",
     "span",
     "stats",
+    "tree",
     "whole_log",
 ]
