@@ -22,3 +22,10 @@ def lowest(session: nox.Session) -> None:
     session.install("-e", ".[dev]", *(requirement.replace(">=", "==") for requirement in declared))
     session.run("pip", "check")
     session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def docs(session: nox.Session) -> None:
+    """Build the documentation into ``build/docs``; whatever is not right in it is an error."""
+    session.install("-e", ".[docs]")
+    session.run("sphinx-build", "-n", "-W", "--keep-going", "docs", "build/docs")

@@ -132,7 +132,7 @@ class AsyncRedisClient:
         """Ask the server for a sign of life.
 
         Returns:
-            True: it answered.
+            True, since it answered.
 
         Raises:
             RedisConnectionError: it did not.
@@ -212,7 +212,7 @@ class AsyncRedisClient:
             *keys: their names; one given twice counts twice.
 
         Returns:
-            How many there are: for one key, 1 or 0.
+            How many there are; of one key, 1 or 0.
 
         Raises:
             RedisConnectionError: the server cannot be reached.
