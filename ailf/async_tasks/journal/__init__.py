@@ -300,11 +300,12 @@ def _indexes_made(path: Path, connection: sqlite3.Connection, keys: Collection[s
         return indexes.make(connection, keys)
 
 
-def open_reader(path: Path) -> Reader:
+def open_reader(path: Path, *, patience_seconds: float | None = None) -> Reader:
     """Read a journal without being an owner of it, and without changing anything.
 
     Args:
         path: the journal.
+        patience_seconds: how long a read waits for a lock; None is as long as every connection does.
 
     Raises:
         JournalError: it is not there, is no journal, or is one of another release.
@@ -313,7 +314,7 @@ def open_reader(path: Path) -> Reader:
         raise JournalError(f"There is no journal {path}; name another one, or run a program that makes it.")
     assert_is_journal(path)
     assert_current(path)
-    return Reader(path)
+    return Reader(path, patience_seconds=patience_seconds)
 
 
 def _in_words(change: Change) -> str:

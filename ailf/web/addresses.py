@@ -1,0 +1,191 @@
+"""What an address asks for, and the address of what is asked for: filters, orders, places, periods.
+
+All of a page's addresses are relative and of one level, so that they are right wherever the page is mounted,
+and whatever prefix a proxy in front of it adds or strips.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from ailf.async_tasks.journal.reading.reports import Order, Place, Wanted
+from ailf.async_tasks.states import TaskStatus
+from ailf.errors import InvalidArgumentError
+from ailf.web.texts import line
+
+LONGEST_VALUE = 2_000
+"""How long a value in an address may be."""
+
+NO_TYPE = "(none)"
+"""The type of an error that is no exception: a time limit, a process that died."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_LENGTH = re.compile(r"(\d{1,9})([smhdw])")
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+def address(view: str, pairs: Iterable[tuple[str, object]] | Mapping[str, object] = ()) -> str:
+    """The relative address of a view, with what it asks for, but what is None, empty or too long for one."""
+    items = pairs.items() if isinstance(pairs, Mapping) else pairs
+    given = [(name, str(value)) for name, value in items if value not in (None, "")]
+    given = [(name, value) for name, value in given if len(value) <= LONGEST_VALUE]
+    query = urlencode([(name, value.encode("utf-8", "backslashreplace")) for name, value in given])
+    return f"{view or './'}?{query}" if query else view or "./"
+
+
+def one(pairs: Pairs, name: str) -> str | None:
+    """The value of a parameter; None where it is not given or empty.
+
+    Raises:
+        InvalidArgumentError: it is too long.
+    """
+    value = next((value for key, value in pairs if key == name), "")
+    if len(value) > LONGEST_VALUE:
+        raise InvalidArgumentError(f"{name} has {len(value)} characters; give {LONGEST_VALUE} at most.")
+    return value or None
+
+
+def chosen_moment(pairs: Pairs, name: str, now: datetime) -> datetime | None:
+    """The time that a parameter names: how long ago, or when, in UTC where no zone is named.
+
+    Raises:
+        InvalidArgumentError: it is no time.
+    """
+    text = one(pairs, name)
+    if text is None:
+        return None
+    try:
+        if ago := _LENGTH.fullmatch(text.strip()):
+            return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+        moment = datetime.fromisoformat(text.strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidArgumentError(
+            f"{name} is {line(text, 60)!r}, which is no time; give 90s, 24h or 7d (ago), or 2026-11-24T03:00 (UTC)."
+        ) from None
+
+
+def chosen_length(pairs: Pairs, name: str) -> timedelta | None:
+    """The length of time that a parameter names.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    text = one(pairs, name)
+    if text is None:
+        return None
+    if (found := _LENGTH.fullmatch(text.strip())) and int(found[1]):
+        return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    raise InvalidArgumentError(f"{name} is {line(text, 60)!r}, which is no length of time; give 5m, 1h or 7d.")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which tasks in which order, as an address says."""
+
+    wanted: Wanted
+    order: Order
+    descending: bool
+    after: Place | None
+    pairs: Pairs
+    """The address's own words, without the place."""
+
+
+def asked(pairs: Pairs, now: datetime) -> Asked:
+    """What the address of a list of tasks asks for.
+
+    Raises:
+        InvalidArgumentError: something in it makes no sense.
+    """
+    error_type = one(pairs, "error_type")
+    wanted = Wanted(
+        statuses=_statuses(value for key, value in pairs if key == "state" and value),
+        name=one(pairs, "name"),
+        text=one(pairs, "text"),
+        metadata=_metadata(one(pairs, "key"), next((value for key, value in pairs if key == "value"), "")),
+        created_after=chosen_moment(pairs, "since", now),
+        created_before=chosen_moment(pairs, "until", now),
+        ended_after=chosen_moment(pairs, "ended_since", now),
+        ended_before=chosen_moment(pairs, "ended_until", now),
+        parent_id=one(pairs, "parent"),
+        error_type=None if error_type is None else error_type.removeprefix(NO_TYPE),
+        kind=one(pairs, "kind"),
+    )
+    has_end = wanted.ended_after is not None or wanted.ended_before is not None
+    order = _one_of(Order, one(pairs, "sort") or (Order.ENDED if has_end else Order.CREATED), "sort")
+    way = one(pairs, "order") or ("asc" if order is Order.NAME else "desc")
+    if way not in ("asc", "desc"):
+        raise InvalidArgumentError(f"order is {line(way, 60)!r}; give asc or desc.")
+    place = one(pairs, "after")
+    kept = tuple((key, value) for key, value in pairs if value and key != "after")
+    after = None if place is None else place_of(place, order)
+    return Asked(wanted, order, way == "desc", after, kept)
+
+
+def _statuses(names: Iterable[str]) -> tuple[TaskStatus, ...] | None:
+    found = tuple(_one_of(TaskStatus, name.lower(), "state") for name in names)
+    return found or None
+
+
+def _one_of(kind: Any, value: str, name: str) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        every = ", ".join(kind)
+        raise InvalidArgumentError(f"{name} is {line(value, 60)!r}; give one of {every}.") from None
+
+
+def _metadata(key: str | None, text: str) -> dict[str, Any]:
+    if key is None:
+        return {}
+    if len(text) > LONGEST_VALUE:
+        raise InvalidArgumentError(f"value has {len(text)} characters; give {LONGEST_VALUE} at most.")
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        value = text
+    return {key: value}
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(word)
+
+
+def place_text(place: Place) -> str:
+    """A place as it stands in an address."""
+    text = json.dumps([place.key, place.rowid, place.newest, place.at], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def place_of(text: str, order: Order) -> Place:
+    """The place that an address names.
+
+    Raises:
+        InvalidArgumentError: it is none, or one in another order.
+    """
+    is_number = order in _NUMERIC
+    try:
+        value = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        key, rowid, newest, at = value
+        is_sound = (
+            (abs(key) < 2**63 if isinstance(key, int | float) and is_number else isinstance(key, str) and not is_number)
+            and type(rowid) is int
+            and type(newest) is int
+            and max(abs(rowid), abs(newest)) < 2**63
+            and datetime.fromisoformat(at) is not None
+        )
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        is_sound = False
+    if not is_sound:
+        raise InvalidArgumentError("The place in this list makes no sense: begin with its first page.")
+    return Place(key, rowid, newest, at)
+
+
+_NUMERIC = frozenset({Order.CREATED, Order.DURATION, Order.PROGRESS})

@@ -1,0 +1,77 @@
+// Times in the reader's zone, lengths of time that go on, and whether the page is up to date.
+// All of it is a comfort: without it the page shows the same in UTC, as of when it was asked for.
+"use strict";
+(() => {
+  const dayOf = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "2-digit", day: "2-digit" });
+  const timeOf = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+  function local(element) {
+    const moment = new Date(element.dateTime);
+    if (Number.isNaN(moment.getTime())) return;
+    const day = dayOf.format(moment);
+    const fine = "fine" in element.dataset ? `.${String(moment.getMilliseconds()).padStart(3, "0")}` : "";
+    const text = day === dayOf.format(new Date()) ? `${timeOf.format(moment)}${fine}` : `${day} ${timeOf.format(moment)}${fine}`;
+    if (element.textContent !== text) element.textContent = text;
+    if (!element.dataset.zone) {
+      element.dataset.zone = zone;
+      element.title = `${element.dateTime} (UTC)`;
+    }
+  }
+
+  function length(seconds) {
+    const two = (number) => String(Math.floor(number)).padStart(2, "0");
+    if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+    if (seconds < 60) return `${seconds.toFixed(1)} s`;
+    if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${two(seconds % 60)} s`;
+    if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${two((seconds % 3600) / 60)} min`;
+    return `${Math.floor(seconds / 86400)} d ${two((seconds % 86400) / 3600)} h`;
+  }
+
+  // The server's clock and the reader's may disagree: what counts is how far the server's has gone.
+  let ahead = 0;
+
+  function goOn(element) {
+    const since = Date.parse(element.dataset.since);
+    if (Number.isNaN(since)) return;
+    const seconds = Math.max(0, (Date.now() + ahead - since) / 1000);
+    const text = length(seconds < 60 ? Math.floor(seconds) : seconds).replace(".0 s", " s").replace("0 ms", "0 s");
+    if (element.textContent !== text) element.textContent = text;
+  }
+
+  function all(root) {
+    root.querySelectorAll("time[datetime]").forEach(local);
+    root.querySelectorAll("[data-since]").forEach(goOn);
+  }
+
+  const shown = document.querySelector(".live-state time");
+  if (shown) ahead = Math.max(0, Date.parse(shown.dateTime) - Date.now());
+  all(document);
+  let waiting = false;
+  new MutationObserver(() => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      all(document);
+      trim();
+    });
+  }).observe(document.body, { childList: true, subtree: true });
+  setInterval(() => document.querySelectorAll("[data-since]").forEach(goOn), 1000);
+
+  // A log that goes on for hours does not fill the memory of the browser.
+  function trim() {
+    const logs = document.getElementById("logs");
+    while (logs && logs.childElementCount > 2000) logs.firstElementChild.remove();
+  }
+
+  const state = document.getElementById("live-state");
+  const say = (word, kind) => {
+    if (state.dataset.kind === kind) return;
+    state.dataset.kind = kind;
+    state.textContent = word;
+  };
+  document.addEventListener("htmx:sse:after:connection", () => say("live", "live"));
+  document.addEventListener("htmx:sse:error", () => say("not live: trying again", "away"));
+  document.addEventListener("htmx:sse:close", () => say("not live: reload to see what is new", "away"));
+})();

@@ -1,0 +1,83 @@
+"""Values as a page shows them: harmless, cut, lengths of time, sizes, numbers; nothing of HTML."""
+
+import re
+from datetime import UTC, datetime
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+KIB = 1024
+
+# Control characters (ECMA-48), what turns the direction of text (UAX #9, section 2) or has no width, lone surrogates.
+_HIDDEN = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+
+
+def block(text: str) -> str:
+    r"""A text of several lines with every character to be seen that would do something: ``\x1b``, ``\u202e``."""
+    return _HIDDEN.sub(_spelled, text.replace("\r\n", "\n"))
+
+
+def line(text: str | None, most: int = 300) -> str:
+    """The beginning of a text on one line."""
+    if not text:
+        return ""
+    begin = block(" ".join(text[: 2 * most].split()))
+    return begin if len(begin) <= most and len(text) <= 2 * most else f"{begin[: most - 1]}…"
+
+
+def _spelled(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"  # noqa: PLR2004 - two hexadecimal digits
+
+
+def length(seconds: float | None) -> str:
+    """A length of time, as precise as is of interest."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < HOUR:
+        return f"{int(seconds // MINUTE)} min {int(seconds % MINUTE):02d} s"
+    if seconds < DAY:
+        return f"{int(seconds // HOUR)} h {int(seconds % HOUR // MINUTE):02d} min"
+    return f"{int(seconds // DAY)} d {int(seconds % DAY // HOUR):02d} h"
+
+
+def size(number: int) -> str:
+    """A number of bytes."""
+    value = float(number)
+    for unit in ("B", "KiB", "MiB"):
+        if value < KIB:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= KIB
+    return f"{value:.1f} GiB"
+
+
+def number(value: float) -> str:
+    """A number with its thousands apart."""
+    return f"{value:,}"
+
+
+def percent(progress: float) -> str:
+    """A progress."""
+    return f"{progress:.0f} %" if progress == int(progress) else f"{progress:.1f} %"
+
+
+def exact(moment: datetime) -> str:
+    """A time to the microsecond, in UTC."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def clock(moment: datetime, now: datetime) -> str:
+    """A time for readers whose zone is not known yet: in UTC, without the day where that is today."""
+    here = moment.astimezone(UTC)
+    return here.strftime("%H:%M:%S UTC" if here.date() == now.astimezone(UTC).date() else "%Y-%m-%d %H:%M UTC")
+
+
+def short_id(task_id: str) -> str:
+    """The end of an id, which tells it from its neighbours: a UUID of version 7 begins with the time."""
+    return task_id[-12:] if len(task_id) == 36 and task_id.count("-") == 4 else line(task_id, 40)  # noqa: PLR2004 - a UUID's
