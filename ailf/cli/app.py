@@ -13,6 +13,7 @@ from ailf import __version__
 from ailf.cli.codes import INTERRUPTED, JOURNAL_TROUBLE, NOTHING, OUTPUT_TROUBLE, USAGE
 from ailf.cli.groups import PARTS, Group, examples, part
 from ailf.cli.options import JOURNAL_HELP, journal_option
+from ailf.cli.serve import serve
 from ailf.cli.words import harmless
 from ailf.errors import AilfError, InvalidArgumentError, TaskError
 
@@ -133,3 +134,6 @@ def demo(*, folder: Path | None, journal: Path) -> None:
     from ailf.cli.demo import run  # noqa: PLC0415 - rich is slow to import
 
     run(folder, journal)
+
+
+app.add_command(serve)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
+from ailf.cli.groups import examples
 from ailf.cli.options import journal_option
 
 
-@click.command()
+@click.command(epilog=examples("serve --open", "serve --journal night.db --port 0 --actions"))
 @journal_option
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="NAME", help="Where to listen.")
 @click.option("--port", default=8484, show_default=True, type=click.IntRange(0, 65535), help="0 is any free one.")

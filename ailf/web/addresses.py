@@ -9,6 +9,7 @@ import binascii
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -82,7 +83,8 @@ def chosen_length(pairs: Pairs, name: str) -> timedelta | None:
     if text is None:
         return None
     if (found := _LENGTH.fullmatch(text.strip())) and int(found[1]):
-        return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+        with suppress(OverflowError):
+            return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
     raise InvalidArgumentError(f"{name} is {line(text, 60)!r}, which is no length of time; give 5m, 1h or 7d.")
 
 

@@ -50,7 +50,7 @@ def _health(asking: Asking) -> dict[str, object]:
         "more_owners": max(0, len(owners) - MOST_OWNERS),
         "alive": sum(owner.life is Life.ALIVE for owner in owners),
         "dead": sum(owner.life is Life.DEAD for owner in owners),
-        "elsewhere": sum(owner.life is Life.ELSEWHERE for owner in owners),
+        "unknown": sum(owner.life is Life.UNKNOWN for owner in owners),
         "writer": None if manager is None else manager.health(),
     }
 

@@ -94,6 +94,8 @@ def _owner(asking: Asking, sheet: Sheet) -> dict[str, Any] | None:
         return None
     if owner["stopped_at"] is not None:
         return owner | {"life": "stopped"}
+    if owner["found_dead_at"] is not None:
+        return owner | {"life": "dead"}
     life = next((state.life for state in asking.source.owners() if state.id == sheet.owner_id), Life.DEAD)
     return owner | {"life": str(life)}
 
