@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ailf.async_tasks.families import Families
 from ailf.async_tasks.journal import Journal
-from ailf.async_tasks.journal.form import task_info
+from ailf.async_tasks.journal.form import inherited_error, task_info
 from ailf.async_tasks.journal.reading import Row, existing_query, task_query
 from ailf.async_tasks.model import Outcome, TaskInfo
 from ailf.async_tasks.others import Others
@@ -21,7 +21,7 @@ from ailf.async_tasks.running import Capturing, Desk, LiveTasks, Observer, Obser
 from ailf.async_tasks.settings import Settings
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import Commits
-from ailf.errors import JournalError, ManagerError, NotStartedError, UnwrittenChangesError, WaitTimeoutError
+from ailf.errors import JournalError, NotStartedError, UnwrittenChangesError, WaitTimeoutError
 
 REST_SECONDS = 0.02
 """How long a wait for another process's task rests between two reads, however much is written meanwhile."""
@@ -266,7 +266,7 @@ class Session:
             ManagerError: this is one.
         """
         if self.journal.is_inherited:
-            raise ManagerError("The manager belongs to the parent process; make a new TaskManager after a fork.")
+            raise inherited_error(self.journal.path)
 
     def infos(self, rows: Sequence[Row]) -> list[TaskInfo]:
         """The tasks of rows, as this process knows them."""

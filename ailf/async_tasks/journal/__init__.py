@@ -34,7 +34,15 @@ from ailf.async_tasks.journal.care import (
     warn_of_shared_file_system,
 )
 from ailf.async_tasks.journal.care.inspection import assert_is_journal
-from ailf.async_tasks.journal.form import Displacement, Durability, indexes, journal_error, metadata_path, translated
+from ailf.async_tasks.journal.form import (
+    Displacement,
+    Durability,
+    indexes,
+    journal_error,
+    metadata_path,
+    opening,
+    translated,
+)
 from ailf.async_tasks.journal.reading import AsyncReader, Pulse, Reader
 from ailf.async_tasks.journal.writing import Door, Writer
 from ailf.async_tasks.model import Change, Ended, Health
@@ -118,12 +126,13 @@ class Journal:
             ManagerError: this is a forked child, and its parent had the journal open.
             JournalError: it cannot be opened; ``NotAJournalError`` and ``JournalVersionError`` among them.
         """
-        ensure_current(path, mode)
+        with opening(path):
+            ensure_current(path, mode)
         warn_of_shared_file_system(path)
         owner = owners.this_process()
         lock = OwnerLock(path, owner.id)
         rounds = Rounds(path, owner, lock, retention)
-        with translated(path, "opened"):
+        with opening(path), translated(path, "opened"):
             # The lock comes before the row: an owner that others can see is one they can judge.
             # Nobody else has a use for it, but a recovery may look at it for a moment.
             if not lock.acquire(LOCK_PATIENCE_SECONDS):
@@ -308,6 +317,7 @@ def open_reader(path: Path, *, patience_seconds: float | None = None) -> Reader:
         patience_seconds: how long a read waits for a lock; None is as long as every connection does.
 
     Raises:
+        ManagerError: this is a forked child, and its parent had the journal open.
         JournalError: it is not there, is no journal, or is one of another release.
     """
     if not path.exists():
@@ -323,10 +333,7 @@ def _in_words(change: Change) -> str:
 
 
 def _leave_to_the_parent() -> None:
-    """In a forked child: never use, close or finalize what belongs to the parent.
-
-    See https://sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_.
-    """
+    """In a forked child: never use, close or finalize what belongs to the parent; the files are refused by ``form``."""
     for journal in list(_open_journals):
         journal.is_inherited = True
         if journal._writer is not None:  # noqa: SLF001

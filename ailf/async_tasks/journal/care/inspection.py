@@ -15,6 +15,7 @@ from ailf.async_tasks.journal.form import (
     assert_one_name,
     beside,
     pragmas,
+    refuse_inherited,
     translated,
     uri,
 )
@@ -55,8 +56,10 @@ def ask(path: Path, question: Callable[[sqlite3.Connection], T], *, is_ours: boo
         The answer.
 
     Raises:
+        ManagerError: this is a forked child, whose parent had the journal open.
         sqlite3.Error: the file cannot be read.
     """
+    refuse_inherited(path)
     log, index = companions(path)
 
     def is_whole() -> bool:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from filelock import Timeout
 
-from ailf.async_tasks.journal.care import inspection
+from ailf.async_tasks.journal.care import inspection, owners
 from ailf.async_tasks.journal.care.inspection import ask, assert_is_journal
 from ailf.async_tasks.journal.care.locks import beside_journal
 from ailf.async_tasks.journal.form import (
@@ -72,7 +72,8 @@ def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
 
     Raises:
         NotAJournalError: something else is at the path.
-        JournalVersionError: the journal is newer than this release, or older and ``mode`` is CHECK.
+        JournalVersionError: the journal is newer than this release; or older, and ``mode`` is CHECK or a program of
+            an earlier release is at work on it.
         JournalError: it cannot be created, read or upgraded.
     """
     assert_sqlite_version()
@@ -98,6 +99,7 @@ def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
         if revision is not None:
             if mode is MigrateMode.CHECK:
                 _refuse_older(path, revision)
+            refuse_while_in_use(path, revision)
             back_up(path, revision)
         upgrade(path)
 
@@ -107,6 +109,26 @@ def _refuse_older(path: Path, revision: str | None) -> NoReturn:
         f"The journal {path} is at revision {revision}, this release needs {HEAD}: "
         "run `alembic upgrade head` on it, or start with migrate='auto'."
     )
+
+
+def refuse_while_in_use(path: Path, revision: str) -> None:
+    """Refuse to change the schema of a journal with which a manager of another release is at work.
+
+    That one would go on as its release does, and delete by its own policy what others keep, for one.
+
+    Args:
+        path: the journal.
+        revision: the one that it has.
+
+    Raises:
+        JournalVersionError: a manager is at work on it.
+    """
+    if living := owners.living(path):
+        raise JournalVersionError(
+            f"The journal {path} is at revision {revision}, and a program of an earlier release is at work on it "
+            f"(pid {living[0].pid} on {living[0].host}): stop that program, and start again; this release brings the "
+            f"journal to revision {HEAD}, with which earlier ones do not work."
+        )
 
 
 def is_new(path: Path) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, insert, literal_column, or_, select, update
 
 from ailf.async_tasks.journal.care import locks, machine
+from ailf.async_tasks.journal.care.inspection import ask
 from ailf.async_tasks.journal.care.life import Lock, Owner, Process, Row, Verdict, verdict
 from ailf.async_tasks.journal.care.locks import LOCK_PATTERN, OwnerLock
 from ailf.async_tasks.journal.form import (
@@ -169,6 +170,16 @@ def open_owners(connection: sqlite3.Connection) -> list[tuple[Owner, str, str | 
     columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(owners)")}
     statement = _OPEN_OWNERS if "found_dead_at" in columns else _OPEN_OWNERS_BEFORE
     return [(Owner(*row[:6]), row[6], row[7]) for row in connection.execute(statement).fetchall()]
+
+
+def living(journal: Path) -> list[Owner]:
+    """The owners that are alive, found without changing anything, also of a journal of an earlier revision.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    here = this_process()
+    return [owner for owner, _, _ in ask(journal, open_owners) if examine(journal, owner, here) is Verdict.ALIVE]
 
 
 def recover(connection: sqlite3.Connection, journal: Path, here: Owner, *, alone: bool = False) -> Recovery:

@@ -18,6 +18,7 @@ from ailf.async_tasks.journal.form.engine import (
     translated,
     uri,
 )
+from ailf.async_tasks.journal.form.forks import inherited_error, opening, refuse_inherited
 from ailf.async_tasks.journal.form.lines import (
     LEFT_OUT_LOGGER,
     MAX_LINE_BYTES,
@@ -102,6 +103,7 @@ __all__ = [
     "encode_value",
     "frames_left",
     "give_to_owner_of",
+    "inherited_error",
     "is_without_content",
     "journal",
     "journal_error",
@@ -117,10 +119,12 @@ __all__ = [
     "microseconds_text",
     "mode_beside",
     "named",
+    "opening",
     "owners",
     "owners_folder",
     "positional",
     "pragmas",
+    "refuse_inherited",
     "stats_sql",
     "storable",
     "task_event",

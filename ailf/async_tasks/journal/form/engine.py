@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from ailf.async_tasks.journal.form.forks import TrackedConnection
 from ailf.async_tasks.journal.form.ownership import PRIVATE_FILE
 from ailf.async_tasks.journal.form.paths import beside
 from ailf.async_tasks.journal.form.schema import APPLICATION_ID
@@ -150,10 +151,16 @@ def connect(path: Path, access: Access, durability: Durability = Durability.PROC
     """A connection in autocommit mode, for any thread (one at a time), with the journal's PRAGMAs.
 
     Raises:
+        ManagerError: this is a forked child, whose parent had the journal open.
         JournalError: the file system does not allow write-ahead logging.
     """
-    connection = sqlite3.connect(
-        uri(path, access), uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+    connection = TrackedConnection(
+        uri(path, access),
+        journal=path,
+        uri=True,
+        timeout=BUSY_TIMEOUT_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
     )
     try:
         for statement in pragmas(access, durability):
@@ -220,7 +227,8 @@ def async_engine(path: Path) -> "AsyncEngine":
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
 
     async def creator() -> aiosqlite.Connection:
-        connection = await aiosqlite.connect(uri(path, Access.READ), uri=True, isolation_level=None)
+        factory = partial(TrackedConnection, journal=path)
+        connection = await aiosqlite.connect(uri(path, Access.READ), factory=factory, uri=True, isolation_level=None)
         try:
             for statement in pragmas(Access.READ, Durability.PROCESS):
                 await connection.execute(statement)

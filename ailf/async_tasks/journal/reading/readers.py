@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from ailf.async_tasks.journal.form import Access, async_engine, connect, indexes, translated
+from ailf.async_tasks.journal.form import Access, async_engine, connect, indexes, refuse_inherited, translated
 from ailf.async_tasks.journal.reading.kinds import kind_of
 from ailf.async_tasks.journal.reading.queries import Query, Row
 from ailf.async_tasks.journal.reading.turnstile import Turnstile
@@ -55,6 +55,7 @@ class Reader:
         """All rows of a query.
 
         Raises:
+            ManagerError: this is a forked child, whose parent had the journal open.
             JournalError: the journal cannot be read.
         """
         return self.ask(lambda connection: connection.execute(*query).fetchall())
@@ -63,8 +64,10 @@ class Reader:
         """What a question put to a connection that reads gives.
 
         Raises:
+            ManagerError: this is a forked child, whose parent had the journal open.
             JournalError: the journal cannot be read.
         """
+        refuse_inherited(self._path)
         with translated(self._path, "read"):
             self._turnstile.enter()
             try:

@@ -1,6 +1,7 @@
 """Bringing a journal to the newest revision: create, upgrade, back up, refuse; and leave alone what is refused."""
 
 import asyncio
+import gzip
 import shutil
 import sqlite3
 import stat
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,13 @@ from filelock import FileLock
 
 from ailf.async_tasks import TaskManager
 from ailf.async_tasks.journal.care import migrate
+from ailf.async_tasks.journal.care.locks import OwnerLock
 from ailf.async_tasks.journal.care.migrate import MigrateMode, ensure_current
+from ailf.async_tasks.journal.care.owners import this_process
 from ailf.async_tasks.journal.form.engine import Access, connect, create_file
 from ailf.async_tasks.journal.form.paths import owners_folder
 from ailf.errors import JournalError, JournalVersionError
+from tests.async_tasks.journal.care.test_revisions import JOURNALS, SECOND
 from tests.async_tasks.journal.support import (
     RUNNING,
     fill,
@@ -319,3 +324,29 @@ def test_a_migration_that_hangs_elsewhere_holds_nobody_up_for_ever(
     folder.mkdir()
     with FileLock(folder / migrate.MIGRATION_LOCK), pytest.raises(JournalError, match=r"migration\.lock"):
         ensure_current(journal)
+
+
+async def test_a_journal_with_which_an_earlier_release_is_at_work_is_refused(journal: Path) -> None:
+    """Its manager would go on by its own rules: it has to stop first, and until then nothing is changed."""
+    journal.write_bytes(gzip.decompress((JOURNALS / SECOND).read_bytes()))
+    earlier = replace(this_process(), process_started=None, pid_namespace=None)
+    connection = sqlite3.connect(journal, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(
+        "INSERT INTO owners (id, pid, host, boot_id, started_at) VALUES (?, ?, ?, ?, '2026-11-24T03:00:00.000000Z')",
+        (earlier.id, earlier.pid, earlier.host, earlier.boot_id),
+    )
+    lock = OwnerLock(journal, earlier.id)
+    assert lock.acquire()
+    before = snapshot(journal.parent)
+    with pytest.raises(JournalVersionError, match=f"pid {earlier.pid} on .* stop that program, and start again"):
+        await TaskManager(journal).start()
+    after = snapshot(journal.parent)
+    after.pop(f"{journal.name}.owners/migration.lock")
+    assert {name for name in before if after.get(name) != before[name]} <= {f"{journal.name}-shm"}
+    assert migrate.revision_of(journal) == "0002"
+    connection.execute("UPDATE owners SET stopped_at = started_at WHERE id = ?", (earlier.id,))
+    connection.close()
+    lock.release()
+    async with TaskManager(journal, retention=None) as manager:
+        assert manager.count_tasks() > 0
