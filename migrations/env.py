@@ -1,7 +1,7 @@
 """What Alembic runs around every command: which journal, on which connection, compared with which schema.
 
 ``-x journal=PATH`` names the journal, else ``$AILF_JOURNAL``, else ``ailf_tasks.db`` in the working
-directory. ``TaskManager.start()`` comes through here too, with the journal in ``config.attributes``.
+directory; a program may name it as ``config.attributes["journal"]``. ``TaskManager.start()`` does not come here.
 """
 
 import warnings
@@ -15,47 +15,50 @@ from alembic import context
 from alembic.autogenerate import comparators
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import ExecuteSQLOp, UpgradeOps
+from alembic.runtime.migration import MigrationInfo
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import SAWarning
 
-from ailf.async_tasks.journal.care import inspection, migrate
+from ailf.async_tasks.journal.care import inspection, migrate, upkeep
 from ailf.async_tasks.journal.form import engine as journal_engine
 from ailf.async_tasks.journal.form import indexes, paths, schema, views
 from ailf.errors import AilfError
 
-CREATING_COMMANDS = {"upgrade", "stamp"}
-"""The commands that make a journal where there is none; the others look at an empty schema instead."""
-
-
-COMPARING_COMMANDS = {"check", "revision"}
-"""The commands that look at what is in the journal and not in the code."""
-
 
 def journal_path() -> Path:
     """The journal that this command is about."""
-    given = context.get_x_argument(as_dictionary=True).get("journal")
-    return paths.journal_path(given if isinstance(given, str) else None)
+    given = context.get_x_argument(as_dictionary=True).get("journal") or context.config.attributes.get("journal")
+    return paths.journal_path(given if isinstance(given, str | Path) else None)
 
 
-def command_name() -> str:
-    """The Alembic command on the command line."""
-    [function, *_] = getattr(context.config.cmd_opts, "cmd", [None])
-    return getattr(function, "__name__", "")
+def has_destination() -> bool:
+    """Whether the command takes the journal to a revision, as upgrade, downgrade and stamp do; the others look."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
+
+
+def set_up_logging() -> None:
+    """Log as the configuration file says, if it says so."""
+    file = context.config.config_file_name
+    if file is not None and context.config.file_config.has_section("loggers"):
+        fileConfig(file, disable_existing_loggers=False)
 
 
 @contextmanager
-def journal_opened() -> Iterator[Engine]:
-    """An engine on the journal, which is created or refused first, with the migration lock held."""
-    if path := context.config.attributes.get("journal"):
-        yield journal_engine.sync_engine(path, journal_engine.Access.WRITE)
-        return
-    if context.config.config_file_name is not None:
-        fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+def journal_opened() -> Iterator[tuple[Engine, Path | None]]:
+    """An engine on the journal, which is created or refused first, with the migration lock held; and its path.
+
+    A command that only looks, where there is no journal, looks at an empty schema instead.
+    """
+    set_up_logging()
     path = journal_path()
     new = migrate.is_new(path)
-    if new and command_name() not in CREATING_COMMANDS:
-        yield create_engine("sqlite://")
+    if new and not has_destination():
+        yield create_engine("sqlite://"), None
         return
     try:
         if new:
@@ -64,7 +67,7 @@ def journal_opened() -> Iterator[Engine]:
             inspection.assert_is_journal(path)
             migrate.revision_of(path)
         with migrate.migration_lock(path):
-            yield journal_engine.sync_engine(path, journal_engine.Access.WRITE)
+            yield journal_engine.sync_engine(path, journal_engine.Access.WRITE), path
     except AilfError as error:
         raise CommandError(str(error)) from error
 
@@ -119,35 +122,39 @@ def begin_immediately(connection: Connection) -> None:
 
 def run() -> None:
     """Run the command on the journal, in one transaction that a failure rolls back whole."""
-    with journal_opened() as engine:
+    with journal_opened() as (engine, path):
         try:
-            run_on(engine)
+            run_on(engine, path)
         finally:
             engine.dispose()
 
 
 @contextmanager
 def comparing_quietly() -> Iterator[None]:
-    """For the commands that compare: no word about the indexes of keys, which are no part of the schema.
-
-    Warnings are the whole process's, which ``start()`` has no business with.
-    """
-    if command_name() not in COMPARING_COMMANDS:
-        yield
-        return
+    """For the commands that compare: no word about the indexes of keys, which are no part of the schema."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", f".*expression-based index {indexes.PREFIX}", SAWarning)
         yield
 
 
-def run_on(engine: Engine) -> None:
+def run_on(engine: Engine, path: Path | None) -> None:
     """Run the command with an engine on the journal."""
+
+    def refuse_in_use(*, step: MigrationInfo, **_rest: object) -> None:
+        if path is not None and not step.is_upgrade and not step.is_stamp:
+            alive = [owner for owner in upkeep.owner_states(path) if owner.life is upkeep.Life.ALIVE]
+            if alive:
+                raise CommandError(
+                    f"The journal {path} is in use by pid {alive[0].pid} on {alive[0].host}: stop it before a downgrade."
+                )
+
     event.listen(engine, "begin", begin_immediately)
     options: dict[str, Any] = {
         "target_metadata": schema.metadata,
         "transactional_ddl": True,
         "compare_type": compare_type,
         "compare_server_default": True,
+        "on_version_apply": refuse_in_use,
     }
     with engine.connect() as connection:
         # A batch migration drops and renames tables: with foreign keys on, that would delete the

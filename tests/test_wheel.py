@@ -86,3 +86,19 @@ def test_it_upgrades_an_older_journal(python: Path, tmp_path: Path) -> None:
     assert migrate.revision_of(journal) is None
     run(python, "-c", PROGRAM, journal, cwd=tmp_path)
     assert migrate.revision_of(journal) == migrate.HEAD
+
+
+def test_alembic_s_commands_find_its_migrations(python: Path, tmp_path: Path) -> None:
+    """Whoever has only the wheel runs them from a program, with ``script_location = ailf:migrations``."""
+    program = """
+import sys
+from alembic import command
+from alembic.config import Config
+
+config = Config()
+config.set_main_option("script_location", "ailf:migrations")
+config.attributes["journal"] = sys.argv[1]
+command.upgrade(config, "head")
+command.current(config)
+"""
+    assert f"{migrate.HEAD} (head)" in run(python, "-c", program, tmp_path / "tasks.db", cwd=tmp_path).stdout

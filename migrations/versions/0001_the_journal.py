@@ -5,7 +5,7 @@ Revises:
 Create Date: 2026-11-24
 """
 
-from alembic import op
+from ailf.async_tasks.journal.care.revisions import Run, through_alembic
 
 revision = "0001"
 down_revision = None
@@ -191,13 +191,13 @@ DOWNGRADE = [
 ]
 
 
-def upgrade() -> None:
+def upgrade(run: Run = through_alembic) -> None:
     """Create all of it."""
     for statement in UPGRADE:
-        op.execute(statement)
+        run(statement)
 
 
-def downgrade() -> None:
+def downgrade(run: Run = through_alembic) -> None:
     """Drop all of it, every task included."""
     for statement in DOWNGRADE:
-        op.execute(statement)
+        run(statement)

@@ -5,7 +5,7 @@ Revises: 0001
 Create Date: 2026-11-24
 """
 
-from alembic import op
+from ailf.async_tasks.journal.care.revisions import Run, through_alembic
 
 revision = "0002"
 down_revision = "0001"
@@ -187,25 +187,25 @@ ORDER BY task_events.seq""",
 INDEX = "CREATE INDEX tasks_to_cancel ON tasks (owner_id) WHERE cancel_requested_at IS NOT NULL"
 
 
-def drop_views() -> None:
+def drop_views(run: Run) -> None:
     """Drop the views that are there, by the names of both revisions."""
     for name in ("task_history", "active_tasks", "failed_tasks", "task_timeline", "task_stats"):
-        op.execute(f"DROP VIEW IF EXISTS {name}")
+        run(f"DROP VIEW IF EXISTS {name}")
 
 
-def upgrade() -> None:
+def upgrade(run: Run = through_alembic) -> None:
     """Add the column, which touches no row, and its index; make the views anew."""
-    drop_views()
-    op.execute(ADD_COLUMN)
-    op.execute(INDEX)
+    drop_views(run)
+    run(ADD_COLUMN)
+    run(INDEX)
     for view in VIEWS:
-        op.execute(view)
+        run(view)
 
 
-def downgrade() -> None:
+def downgrade(run: Run = through_alembic) -> None:
     """Take the column away, and what it says; every task stays."""
-    drop_views()
-    op.execute("DROP INDEX tasks_to_cancel")
-    op.execute("ALTER TABLE tasks DROP COLUMN cancel_requested_at")
+    drop_views(run)
+    run("DROP INDEX tasks_to_cancel")
+    run("ALTER TABLE tasks DROP COLUMN cancel_requested_at")
     for view in VIEWS_BEFORE:
-        op.execute(view)
+        run(view)

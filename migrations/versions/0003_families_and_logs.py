@@ -5,7 +5,7 @@ Revises: 0002
 Create Date: 2026-11-25
 """
 
-from alembic import op
+from ailf.async_tasks.journal.care.revisions import Run, through_alembic
 
 revision = "0003"
 down_revision = "0002"
@@ -762,18 +762,19 @@ EVENT_COLUMNS = "task_id, at, kind, progress, message"
 INDEXES_OF_KEYS = "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'tasks' AND name LIKE 'tasks\\_by\\_metadata\\_%' ESCAPE '\\'"
 
 
-def drop(kind: str) -> None:
+def drop(run: Run, kind: str) -> None:
     """Drop every view, or every trigger: each names tables that are about to be renamed."""
-    for (name,) in op.get_bind().exec_driver_sql(f"SELECT name FROM sqlite_master WHERE type = '{kind}'").fetchall():
-        op.execute(f"DROP {kind.upper()} {name}")
+    for (name,) in run(f"SELECT name FROM sqlite_master WHERE type = '{kind}'"):
+        run(f"DROP {kind.upper()} {name}")
 
 
 def make_anew(
-    table: str, create: str, columns: str, number: str, *, where: str = "", values: str | None = None
+    run: Run, table: str, create: str, columns: str, number: str, *, where: str = "", values: str | None = None
 ) -> None:
     """Make a table anew with its rows, each under its number.
 
     Args:
+        run: runs a statement.
         table: its name.
         create: the statement that makes it.
         columns: those that it has before and after.
@@ -782,59 +783,59 @@ def make_anew(
         values: what is written into the columns; None is what is in them.
     """
     before = f"{table}_before"
-    op.execute(f"ALTER TABLE {table} RENAME TO {before}")
-    op.get_bind().exec_driver_sql(create)
-    op.get_bind().exec_driver_sql(
+    run(f"ALTER TABLE {table} RENAME TO {before}")
+    run(create)
+    run(
         f"INSERT INTO {table} ({number}, {columns}) SELECT {number}, {values or columns} FROM {before} {where} ORDER BY {number}"
     )
     if number == "seq":
         # No number may come again, not even that of an event that was the last and is deleted.
-        op.execute(
+        run(
             f"UPDATE sqlite_sequence SET seq = (SELECT max(seq) FROM sqlite_sequence WHERE name IN ('{table}', '{before}')) "
             f"WHERE name = '{table}'"
         )
-        op.execute(
+        run(
             f"INSERT INTO sqlite_sequence (name, seq) SELECT '{table}', seq FROM sqlite_sequence WHERE name = '{before}' "
             f"AND NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = '{table}')"
         )
-    op.execute(f"DROP TABLE {before}")
+    run(f"DROP TABLE {before}")
 
 
-def run(statements: list[str]) -> None:
-    """Run each, as it stands: a colon in it is no parameter."""
+def run_all(run: Run, statements: list[str]) -> None:
+    """Run each, as it stands."""
     for statement in statements:
-        op.get_bind().exec_driver_sql(statement)
+        run(statement)
 
 
-def upgrade() -> None:
+def upgrade(run: Run = through_alembic) -> None:
     """Make the three tables anew, and add the two new ones; no row is lost."""
-    keys = [sql for (sql,) in op.get_bind().exec_driver_sql(INDEXES_OF_KEYS).fetchall()]
-    drop("view")
-    drop("trigger")
+    keys = [sql for (sql,) in run(INDEXES_OF_KEYS)]
+    drop(run, "view")
+    drop(run, "trigger")
     # A renamed table takes the references to it along, unless SQLite does as it did before 3.25.
-    op.execute("PRAGMA legacy_alter_table=ON")
-    make_anew("owners", OWNERS, OWNER_COLUMNS, "rowid")
-    make_anew("tasks", TASKS, TASK_COLUMNS, "rowid")
-    make_anew("task_events", EVENTS, EVENT_COLUMNS, "seq")
-    op.execute("PRAGMA legacy_alter_table=OFF")
-    run([*NEW_TABLES, *INDEXES, *keys, *TRIGGERS, *VIEWS])
+    run("PRAGMA legacy_alter_table=ON")
+    make_anew(run, "owners", OWNERS, OWNER_COLUMNS, "rowid")
+    make_anew(run, "tasks", TASKS, TASK_COLUMNS, "rowid")
+    make_anew(run, "task_events", EVENTS, EVENT_COLUMNS, "seq")
+    run("PRAGMA legacy_alter_table=OFF")
+    run_all(run, [*NEW_TABLES, *INDEXES, *keys, *TRIGGERS, *VIEWS])
 
 
-def downgrade() -> None:
+def downgrade(run: Run = through_alembic) -> None:
     """Take it all away: logs and families are lost, and so is what says that something was left out."""
-    keys = [sql for (sql,) in op.get_bind().exec_driver_sql(INDEXES_OF_KEYS).fetchall()]
-    drop("view")
-    drop("trigger")
-    run(["DROP TABLE task_logs", "DROP TABLE journal"])
-    op.execute("PRAGMA legacy_alter_table=ON")
+    keys = [sql for (sql,) in run(INDEXES_OF_KEYS)]
+    drop(run, "view")
+    drop(run, "trigger")
+    run_all(run, ["DROP TABLE task_logs", "DROP TABLE journal"])
+    run("PRAGMA legacy_alter_table=ON")
     # The earlier release has one column for both ways to come to an end.
     ended = OWNER_COLUMNS.replace("stopped_at", "coalesce(stopped_at, found_dead_at)")
-    make_anew("owners", OWNERS_BEFORE, OWNER_COLUMNS, "rowid", values=ended)
+    make_anew(run, "owners", OWNERS_BEFORE, OWNER_COLUMNS, "rowid", values=ended)
     # JSON is JSON to the earlier release, whatever made it.
     formats = TASK_COLUMNS.replace(
         "result_format", "replace(replace(result_format, 'lossy', 'json'), 'custom', 'json')"
     )
-    make_anew("tasks", TASKS_BEFORE, TASK_COLUMNS, "rowid", values=formats)
-    make_anew("task_events", EVENTS_BEFORE, EVENT_COLUMNS, "seq", where="WHERE kind <> 'left_out'")
-    op.execute("PRAGMA legacy_alter_table=OFF")
-    run([*INDEXES_BEFORE, *keys, *TRIGGERS_BEFORE, *VIEWS_BEFORE])
+    make_anew(run, "tasks", TASKS_BEFORE, TASK_COLUMNS, "rowid", values=formats)
+    make_anew(run, "task_events", EVENTS_BEFORE, EVENT_COLUMNS, "seq", where="WHERE kind <> 'left_out'")
+    run("PRAGMA legacy_alter_table=OFF")
+    run_all(run, [*INDEXES_BEFORE, *keys, *TRIGGERS_BEFORE, *VIEWS_BEFORE])

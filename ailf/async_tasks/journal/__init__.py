@@ -25,6 +25,7 @@ from ailf.async_tasks.journal.care import (
     Retention,
     Rounds,
     assert_current,
+    assert_still_current,
     ensure_current,
     migration_lock,
     owners,
@@ -141,7 +142,9 @@ class Journal:
                 door = Door(path, durability)
                 try:
                     # First of all, so that whoever wants to change the schema sees that somebody is alive.
+                    assert_still_current(door.connection, path)
                     owners.register(door.connection, owner, policy_text(retention))
+                    assert_still_current(door.connection, path)
                     paths = _indexes_made(path, door.connection, indexed)
                     if owners.recover(door.connection, path, owner).unknown:
                         # One more proof can be had while this process has no connection to the journal.

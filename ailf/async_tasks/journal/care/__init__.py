@@ -5,7 +5,13 @@ All that is done between two batches, or from outside by the command. It may imp
 
 from ailf.async_tasks.journal.care.life import Owner
 from ailf.async_tasks.journal.care.locks import OwnerLock
-from ailf.async_tasks.journal.care.migrate import MigrateMode, assert_current, ensure_current, migration_lock
+from ailf.async_tasks.journal.care.migrate import (
+    MigrateMode,
+    assert_current,
+    assert_still_current,
+    ensure_current,
+    migration_lock,
+)
 from ailf.async_tasks.journal.care.requests import request_cancel, requests_query
 from ailf.async_tasks.journal.care.retention import Retention, policy_text
 from ailf.async_tasks.journal.care.rounds import Rounds, warn_of_shared_file_system
@@ -17,6 +23,7 @@ __all__ = [
     "Retention",
     "Rounds",
     "assert_current",
+    "assert_still_current",
     "ensure_current",
     "migration_lock",
     "policy_text",

@@ -1,10 +1,9 @@
 """Bringing a journal to the schema of this release: is it there already, create, upgrade, refuse.
 
-A journal at the newest revision is recognised without importing Alembic.
+No Alembic is imported for any of it: its commands are for people, and its globals belong to the application.
 """
 
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from filelock import Timeout
 from ailf.async_tasks.journal.care import inspection, owners
 from ailf.async_tasks.journal.care.inspection import ask, assert_is_journal
 from ailf.async_tasks.journal.care.locks import beside_journal
+from ailf.async_tasks.journal.care.revisions import Guard, migrate
 from ailf.async_tasks.journal.form import (
     PRIVATE_FILE,
     Access,
@@ -42,9 +42,6 @@ MIGRATION_LOCK = "migration.lock"
 
 MIGRATION_PATIENCE_SECONDS = 300.0
 """How long a start waits for another process's migration, which takes a while on a large journal."""
-
-_one_upgrade_at_a_time = threading.Lock()
-"""Alembic keeps the context of a running migration in module globals."""
 
 
 class MigrateMode(StrEnum):
@@ -96,12 +93,19 @@ def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
         revision = revision_of(path)
         if revision == HEAD:
             return
+        copy = None
         if revision is not None:
             if mode is MigrateMode.CHECK:
                 _refuse_older(path, revision)
             refuse_while_in_use(path, revision)
-            back_up(path, revision)
-        upgrade(path)
+            copy = back_up(path, revision)
+        try:
+            upgrade(path)
+        except BaseException:
+            # The journal is as it was: one copy of it for each try would fill the disk.
+            if copy is not None:
+                copy.unlink(missing_ok=True)
+            raise
 
 
 def _refuse_older(path: Path, revision: str | None) -> NoReturn:
@@ -202,6 +206,19 @@ def assert_current(path: Path) -> None:
         )
 
 
+def assert_still_current(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a journal that was taken to another revision since it was looked at; asked once who asks is registered.
+
+    Raises:
+        JournalVersionError: it was.
+    """
+    if (revision := _revision(connection)) != HEAD:
+        raise JournalVersionError(
+            f"The journal {path} was taken to revision {revision} while it was opened, this release needs {HEAD}: "
+            "start again, or run `ailf journal upgrade`."
+        )
+
+
 def _revision(connection: sqlite3.Connection) -> str | None:
     [(found,)] = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").fetchall()
     rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if found else []
@@ -241,7 +258,11 @@ def back_up(path: Path, revision: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     copy = path.with_name(f"{path.name}.backup-{revision}-{stamp}")
     copy.touch(mode=PRIVATE_FILE, exist_ok=False)
-    copy_journal(path, copy)
+    try:
+        copy_journal(path, copy)
+    except BaseException:
+        copy.unlink(missing_ok=True)
+        raise
     return copy
 
 
@@ -249,9 +270,9 @@ def alembic_config(path: Path) -> Any:
     """A configuration for Alembic's commands on this journal, with no file behind it.
 
     Args:
-        path: the journal; its migration lock is held by the caller.
+        path: the journal.
     """
-    from alembic.config import Config  # noqa: PLC0415 - a current journal starts without Alembic
+    from alembic.config import Config  # noqa: PLC0415 - nothing here but this needs Alembic
 
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
@@ -259,41 +280,37 @@ def alembic_config(path: Path) -> Any:
     return config
 
 
-def upgrade(path: Path, revision: str = "head") -> None:
+def upgrade(path: Path) -> None:
     """Run the migrations that the journal lacks, in one transaction.
 
     Args:
-        path: the journal.
-        revision: up to which one.
+        path: the journal; its migration lock is held by the caller.
 
     Raises:
         JournalError: a migration failed; the journal is as it was.
     """
-    from alembic import command  # noqa: PLC0415 - a current journal starts without Alembic
-
-    with _one_upgrade_at_a_time:
-        try:
-            command.upgrade(alembic_config(path), revision)
-        except Exception as error:
-            # A migration is a program: it may fail with anything.
-            raise journal_error(error, path, "migrated") from error
+    _run(path, upgrade=True, to=HEAD)
 
 
-def downgrade(path: Path, revision: str) -> None:
+def downgrade(path: Path, revision: str, guard: Guard = lambda _: None) -> None:
     """Take back the migrations after a revision, in one transaction.
 
     Args:
         path: the journal; its migration lock is held by the caller.
         revision: an earlier one, which the journal has afterwards.
+        guard: raises where it may not be, once nobody can come in between.
 
     Raises:
         JournalError: a migration failed; the journal is as it was.
     """
-    from alembic import command  # noqa: PLC0415 - a current journal starts without Alembic
+    _run(path, upgrade=False, to=revision, guard=guard)
 
-    with _one_upgrade_at_a_time:
-        try:
-            command.downgrade(alembic_config(path), revision)
-        except Exception as error:
-            # A migration is a program: it may fail with anything.
-            raise journal_error(error, path, "migrated") from error
+
+def _run(path: Path, *, upgrade: bool, to: str, guard: Guard = lambda _: None) -> None:
+    try:
+        migrate(path, migrations_folder(), upgrade=upgrade, to=to, guard=guard)
+    except JournalError:
+        raise
+    except Exception as error:
+        # A migration is a program: it may fail with anything.
+        raise journal_error(error, path, "migrated") from error

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from ailf.async_tasks.journal.care import migrate, owners, retention
@@ -377,11 +378,27 @@ def downgrade(path: Path, revision: str) -> Path:
             raise InvalidArgumentError(
                 f"The journal {path} is at revision {current}; there is no {revision!r} before it (earlier: {has})."
             )
-        if alive := [owner for owner in owner_states(path) if owner.life is not Life.DEAD]:
-            raise JournalError(
-                f"The journal {path} is in use by pid {alive[0].pid} on {alive[0].host}: stop it before a downgrade."
-            )
         with translated(path, "backed up"):
             copy = migrate.back_up(path, str(current))
-        migrate.downgrade(path, revision)
+        try:
+            migrate.downgrade(path, revision, partial(refuse_in_use, path=path))
+        except BaseException:
+            copy.unlink(missing_ok=True)
+            raise
     return copy
+
+
+def refuse_in_use(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse to take the tables from under a manager; asked with the journal locked, so that none comes in between.
+
+    Args:
+        connection: where to look.
+        path: the journal.
+
+    Raises:
+        JournalError: a manager is at work on it, or may be.
+    """
+    if alive := [owner for owner in _owner_states(connection, path) if owner.life is not Life.DEAD]:
+        raise JournalError(
+            f"The journal {path} is in use by pid {alive[0].pid} on {alive[0].host}: stop it before a downgrade."
+        )

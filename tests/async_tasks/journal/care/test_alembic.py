@@ -1,5 +1,7 @@
 """Alembic's commands, as a user types them in the top folder."""
 
+import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ailf.async_tasks import TaskManager
 from ailf.async_tasks.journal.care import migrate
 from ailf.async_tasks.journal.form import indexes
 from tests.async_tasks.journal.support import attempt, opened, run, snapshot
@@ -108,3 +111,36 @@ def test_sql_mode_says_that_there_is_none(journal: Path) -> None:
     assert refused.returncode != 0
     assert "no --sql mode" in refused.stdout + refused.stderr
     assert not journal.exists()
+
+
+async def test_a_downgrade_on_a_living_manager_s_journal_is_refused(manager: TaskManager, journal: Path) -> None:
+    """It would take the tables from under it; the message says whom to stop."""
+    for command in (("downgrade", "0002"), ("downgrade", "base")):
+        refused = await asyncio.to_thread(attempt, *ALEMBIC, "-x", f"journal={journal}", *command, cwd=TOP)
+        assert refused.returncode != 0
+        assert f"in use by pid {os.getpid()}" in refused.stdout + refused.stderr
+    assert await manager.result(await manager.submit(asyncio.sleep(0, "fine"))) == "fine"
+
+
+def test_a_program_runs_the_commands_without_a_file(journal: Path, tmp_path: Path) -> None:
+    """``command.upgrade`` makes and upgrades a journal, with no command line and no logging section behind it."""
+    program = """
+import sys
+from alembic import command
+from alembic.config import Config
+from ailf.async_tasks.journal.care.migrate import migrations_folder
+
+config = Config(sys.argv[2]) if sys.argv[2:] else Config()
+config.set_main_option("script_location", str(migrations_folder()))
+config.attributes["journal"] = sys.argv[1]
+command.upgrade(config, "head")
+command.current(config)
+command.check(config)
+"""
+    ini = tmp_path / "plain.ini"
+    ini.write_text("[alembic]\npath_separator = os\n")
+    for arguments in ((), (ini,)):
+        journal.unlink(missing_ok=True)
+        finished = run(sys.executable, "-c", program, journal, *arguments)
+        assert f"{migrate.HEAD} (head)" in finished.stdout
+        assert migrate.revision_of(journal) == migrate.HEAD

@@ -40,28 +40,27 @@ _FOLDER = migrate.migrations_folder()
 _VERSIONS = [str(file.relative_to(_FOLDER)) for file in _FOLDER.glob("versions/*.py")]
 
 LATER_REVISION = """
-from alembic import op
+from ailf.async_tasks.journal.care.revisions import through_alembic
 
 revision, down_revision = "0004", "0003"
 
-def upgrade():
+def upgrade(run=through_alembic):
     # SQLite's way of changing a table: copy it, and drop the old one.
-    connection = op.get_bind()
-    views = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'view'").all()
+    views = run("SELECT name, sql FROM sqlite_master WHERE type = 'view'")
     for name, _ in views:
-        op.execute(f"DROP VIEW {{name}}")
-    [table] = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'tasks'").one()
-    op.execute("CREATE TABLE copy " + table[table.index("("):])
-    op.execute("INSERT INTO copy SELECT * FROM tasks")
-    op.execute("DROP TABLE tasks")
-    op.execute("ALTER TABLE copy RENAME TO tasks")
-    op.execute("ALTER TABLE tasks ADD COLUMN colour TEXT")
+        run(f"DROP VIEW {{name}}")
+    [(table,)] = run("SELECT sql FROM sqlite_master WHERE name = 'tasks'")
+    run("CREATE TABLE copy " + table[table.index("("):])
+    run("INSERT INTO copy SELECT * FROM tasks")
+    run("DROP TABLE tasks")
+    run("ALTER TABLE copy RENAME TO tasks")
+    run("ALTER TABLE tasks ADD COLUMN colour TEXT")
     for _, sql in views:
-        op.execute(sql)
+        run(sql)
     {then}
 
-def downgrade():
-    op.execute("ALTER TABLE tasks DROP COLUMN colour")
+def downgrade(run=through_alembic):
+    run("ALTER TABLE tasks DROP COLUMN colour")
 """
 
 
@@ -103,7 +102,7 @@ def mode_of(path: Path) -> int:
 
 
 def test_the_constants_are_what_the_folder_says() -> None:
-    """``HEAD`` and ``KNOWN`` spare a start the import of Alembic; they must not lag behind."""
+    """``HEAD`` and ``KNOWN`` spare a start a look at the scripts; they must not lag behind."""
     from alembic.script import ScriptDirectory
 
     scripts = ScriptDirectory(str(migrate.migrations_folder()))
@@ -225,8 +224,8 @@ async def test_no_index_is_made_in_a_journal_that_was_migrated_meanwhile(journal
     "then",
     [
         "raise RuntimeError('half-way')",
-        "op.execute('INSERT INTO nothing VALUES (1)')",
-        "op.execute('DELETE FROM owners')",
+        "run('INSERT INTO nothing VALUES (1)')",
+        "run('DELETE FROM owners')",
     ],
 )
 def test_a_failing_migration_leaves_the_journal_as_it_was(
@@ -238,6 +237,8 @@ def test_a_failing_migration_leaves_the_journal_as_it_was(
     later_release(then)
     with pytest.raises(JournalError, match=r"cannot be migrated: "):
         ensure_current(journal)
+    # A copy of what is as it was, for each try, would fill the disk.
+    assert list(journal.parent.glob("*.backup-*")) == []
     # The connection that failed is closed: SQLite removes the log with the last one.
     assert not journal.with_name("tasks.db-wal").exists()
     assert dump(journal) == before
@@ -299,8 +300,8 @@ ensure_current(Path(sys.argv[1]))
     assert list(journal.parent.glob("*.backup-*")) == []
 
 
-def test_a_current_journal_starts_without_alembic(journal: Path) -> None:
-    """Importing it takes a good part of a short program's time, and there is nothing to migrate."""
+def test_no_start_imports_alembic(journal: Path) -> None:
+    """Importing it takes a good part of a short program's time, and its globals belong to the application."""
     program = """
 import asyncio, sys
 from ailf.async_tasks import TaskManager
@@ -311,7 +312,7 @@ async def main():
 
 asyncio.run(main())
 """
-    assert python(program, journal) == "True\n"
+    assert python(program, journal) == "False\n"
     assert python(program, journal) == "False\n"
 
 
@@ -350,3 +351,85 @@ async def test_a_journal_with_which_an_earlier_release_is_at_work_is_refused(jou
     lock.release()
     async with TaskManager(journal, retention=None) as manager:
         assert manager.count_tasks() > 0
+
+
+def test_a_start_works_while_the_application_migrates_its_own_database(journal: Path) -> None:
+    """Alembic's context is a global: whoever made a journal through it had the application's tables in it."""
+    program = """
+import sys
+from pathlib import Path
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import create_engine
+from ailf.async_tasks.journal.care.migrate import ensure_current
+
+engine = create_engine("sqlite://")
+with engine.connect() as connection, Operations.context(MigrationContext.configure(connection)) as own:
+    ensure_current(Path(sys.argv[1]))
+    from alembic import op
+    op.execute("CREATE TABLE app (a)")
+    print(connection.exec_driver_sql("SELECT name FROM sqlite_master").fetchall())
+"""
+    assert python(program, journal) == "[('app',)]\n"
+    connection = connect(journal, Access.READ)
+    assert connection.execute("SELECT name FROM sqlite_master WHERE name = 'app'").fetchall() == []
+    connection.close()
+
+
+def test_a_start_says_nothing_of_its_migration(journal: Path) -> None:
+    """Whatever level the user's log has, the first start writes none of Alembic's lines into it."""
+    program = """
+import asyncio, logging, sys
+from ailf.async_tasks import TaskManager
+logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+
+async def main():
+    async with TaskManager(sys.argv[1]):
+        pass
+
+asyncio.run(main())
+"""
+    assert "alembic" not in python(program, journal)
+
+
+async def test_a_downgrade_between_the_look_and_the_registration_is_noticed(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start looks at the revision again once others can see that it is alive."""
+    ensure_current(journal)
+    look = migrate.ensure_current
+
+    def look_and_lose_it(path: Path, mode: MigrateMode) -> None:
+        look(path, mode)
+        migrate.downgrade(path, "0002")
+
+    monkeypatch.setattr("ailf.async_tasks.journal.ensure_current", look_and_lose_it)
+    manager = TaskManager(journal)
+    with pytest.raises(JournalVersionError, match="was taken to revision 0002"):
+        await manager.start()
+    assert migrate.revision_of(journal) == "0002"
+    assert list(owners_folder(journal).glob("????????-*.lock")) == []
+
+
+async def test_no_downgrade_takes_the_tables_from_under_a_manager(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that comes between the look and the downgrade is seen, since the look is made with the journal locked."""
+    from ailf.async_tasks.journal.care import upkeep
+
+    ensure_current(journal)
+    manager = TaskManager(journal)
+    back_up = migrate.back_up
+
+    def back_up_and_start(path: Path, revision: str) -> Path:
+        copy = back_up(path, revision)
+        asyncio.run_coroutine_threadsafe(manager.start(), loop).result()
+        return copy
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(migrate, "back_up", back_up_and_start)
+    with pytest.raises(JournalError, match="in use by pid"):
+        await asyncio.to_thread(upkeep.downgrade, journal, "0002")
+    assert await manager.result(await manager.submit(asyncio.sleep(0, "fine"))) == "fine"
+    assert list(journal.parent.glob("*.backup-*")) == []
+    await manager.stop()
