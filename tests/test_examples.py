@@ -63,3 +63,18 @@ def test_the_documents_are_processed(tmp_path: Path, arguments: tuple[str, ...])
     assert journal.count("completed ") == 3
     assert "ailf.errors.DocumentNotFoundError: No document 'doc4'" in journal
     assert without_chance(output) == without_chance(documented("python examples/documents.py"))
+
+
+def test_the_research_tells_of_each_source(tmp_path: Path) -> None:
+    """Nine read, one after two tries, one failed; each line is what the source's own task said last."""
+    output = run(tmp_path, "research.py")
+    assert output.startswith("192 words from 9 sources\n")
+    assert output.count(" completed ") == 9
+    assert "read 4    completed 6 lines, the last: read" in output
+    assert "read 7    failed    1 lines, the last: HTTP Request: GET https://library.example/7" in output
+
+
+def test_the_page_shows_the_example_as_it_is() -> None:
+    """What a reader copies from the page is what the test above runs."""
+    page = (EXAMPLES.parent / "docs" / "howto" / "families.md").read_text()
+    assert f"```python\n{(EXAMPLES / 'research.py').read_text()}```" in page

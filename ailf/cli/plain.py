@@ -167,9 +167,12 @@ def branch_cells(branch: Branch, now: datetime) -> tuple[str, str, str, str, str
         case _:
             told = line.message
     name = "  " * min(branch.depth, DEEPEST) + harmless(line.name)
-    outcome_ = shortened(harmless(told or ""), LINE_CHARACTERS)
+    outcome_ = shortened(harmless(told or ""), BRANCH_CHARACTERS)
     return name, str(line.status), length(line.ran(now)), outcome_, harmless(line.id)
 
+
+BRANCH_CHARACTERS = 80
+"""How much of what became of a task is beside its place in a tree."""
 
 BRANCH_HEAD = ("task", "status", "ran", "outcome", "id")
 
