@@ -74,7 +74,7 @@ def build(path: Path, number: int) -> None:
         indexes.make(connection, [INDEXED_KEY])
         owners.register(connection, owner)
         while chunk := list(islice(tasks, TASKS_A_BATCH)):
-            batch = Batch(owner.id)
+            batch = Batch(owner.id, 0)
             for submitted, ended in chunk:
                 batch.add(submitted)
                 batch.add(ended)

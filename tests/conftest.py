@@ -1,12 +1,14 @@
 """What tests share: a journal in a folder of its own, a manager on it, and waiting for a condition."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from ailf.async_tasks import TaskManager
+from ailf.async_tasks.journal.writing import commit
 
 PATIENCE_SECONDS = 30.0
 """How long a test waits for what must happen; far longer than it takes on a busy machine."""
@@ -23,6 +25,16 @@ async def manager(journal: Path) -> AsyncIterator[TaskManager]:
     """A started manager on the journal, stopped after the test."""
     async with TaskManager(journal) as started:
         yield started
+
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """For a while, have every manager of this process give up soon where another program holds its journal's lock."""
+    before, commit.BUSY_PATIENCE_SECONDS = commit.BUSY_PATIENCE_SECONDS, seconds
+    try:
+        yield
+    finally:
+        commit.BUSY_PATIENCE_SECONDS = before
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -13,9 +13,13 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from ailf.async_tasks.journal.form import ENVIRONMENT_VARIABLE, encode_metadata, journal_path, storable
 from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import ENDED, TaskStatus
+from ailf.async_tasks.texts import bounded
 from ailf.errors import InvalidArgumentError, InvalidTypeError
 
 MAX_ID_CHARACTERS = 255
+
+MAX_MESSAGE_CHARACTERS = 10_000
+"""How much of a progress message is kept."""
 
 IN_MEMORY = ":memory:"
 """Asks for a private journal, as SQLite's own name for a database that no file holds."""
@@ -68,14 +72,14 @@ def percentage(value: object) -> float:
 
 
 def message(value: object) -> str | None:
-    """A progress message, as every read shows it, written already or not.
+    """A progress message, as every read shows it, written already or not; the middle of a very long one is cut out.
 
     Raises:
         InvalidTypeError: it is no text.
     """
     if value is not None and not isinstance(value, str):
         raise InvalidTypeError(f"message is {_shown(value)}; give text, or None.")
-    return value and storable(value)
+    return value and storable(bounded(value, MAX_MESSAGE_CHARACTERS))
 
 
 def text(value: object, what: str) -> str:

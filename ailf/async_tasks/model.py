@@ -123,6 +123,8 @@ class Health:
     """For how many seconds the oldest of them has been; None where there is none."""
     last_error: str | None
     """Why the last write failed; None where it succeeded."""
+    left_out: int = 0
+    """How many reports of progress were left out since the start, since more came than can wait to be written."""
     retention: Mapping[str, float] = field(default_factory=dict)
     """For how many seconds the tasks of this manager are kept, by end state; one that is missing is kept for ever."""
     last_deletion: Deletion | None = None
@@ -195,6 +197,15 @@ class Logged(NamedTuple):
     """For how many others it stands; 0 is a line of the task's own."""
 
 
+class LeftOut(NamedTuple):
+    """Reports of progress of a task that were more than can wait; they are in no event but this one."""
+
+    task_id: str
+    at: Microseconds
+    """When the first of them was made."""
+    reports: int
+
+
 class Ended(NamedTuple):
     """A task ended, coming from the state ``expected``."""
 
@@ -207,7 +218,7 @@ class Ended(NamedTuple):
     result_format: ResultFormat | None = None
 
 
-Change = Submitted | Started | Progressed | Logged | Ended
+Change = Submitted | Started | Progressed | LeftOut | Logged | Ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """What other processes do with the journal: hearing of it soon, at next to no cost, and doing what they ask."""
 
 import asyncio
-import logging
 from contextlib import suppress
 
+from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal import Journal
 from ailf.async_tasks.running import LiveTasks
 from ailf.async_tasks.watching import Commits
@@ -14,8 +14,6 @@ WATCHED_LOOK_SECONDS = 0.05
 
 LOOK_SECONDS = 0.5
 """How often otherwise: a request to cancel a task of ours is noticed within a second."""
-
-log = logging.getLogger("ailf.async_tasks")
 
 
 class Others:
@@ -40,18 +38,19 @@ class Others:
         has_news = False
         while True:
             await self._pause()
-            self._journal.writer.look_after_the_place()
-            if self._journal.pulse.has_changed():
-                has_news = True
-                self._commits.notify()
-            if has_news and self._live.is_busy:
-                try:
+            try:
+                self._journal.writer.look_after_the_place()
+                if self._journal.pulse.has_changed():
+                    has_news = True
+                    self._commits.notify()
+                if has_news and self._live.is_busy:
                     self._obey()
-                except JournalError as error:
-                    # It stays news, and is read when the journal can be.
-                    log.debug("Cannot see what other processes ask for: %s", error)
-                    continue
-            has_news = False
+                has_news = False
+            except JournalError as error:
+                # It stays news, and is read when the journal can be.
+                log.debug("Cannot see what other processes ask for: %s", error)
+            except Exception:  # noqa: BLE001 - a part of ours goes on, and says so
+                log.exception("Listening to other processes met an unexpected error, and goes on.")
 
     async def _pause(self) -> None:
         if self._commits.is_watched:

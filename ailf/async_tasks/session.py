@@ -1,7 +1,6 @@
 """What a manager has between its start and its stop: an open journal, the live tasks, the clean-up."""
 
 import asyncio
-import logging
 import shutil
 import tempfile
 import threading
@@ -12,16 +11,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from ailf.async_tasks.families import Families
+from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal import Journal
 from ailf.async_tasks.journal.form import inherited_error, task_info
 from ailf.async_tasks.journal.reading import Row, existing_query, task_query
 from ailf.async_tasks.model import Outcome, TaskInfo
 from ailf.async_tasks.others import Others
-from ailf.async_tasks.running import Capturing, Desk, LiveTasks, Observer, Observers
+from ailf.async_tasks.running import Capturing, Desk, LiveTask, LiveTasks, Observer, Observers, Phase, current_id
 from ailf.async_tasks.settings import Settings
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import Commits
-from ailf.errors import JournalError, NotStartedError, UnwrittenChangesError, WaitTimeoutError
+from ailf.errors import JournalError, NotStartedError, WaitTimeoutError
 
 REST_SECONDS = 0.02
 """How long a wait for another process's task rests between two reads, however much is written meanwhile."""
@@ -29,8 +29,6 @@ REST_SECONDS = 0.02
 TEMPORARY_PREFIX = "ailf-"
 
 T = TypeVar("T")
-
-log = logging.getLogger("ailf.async_tasks")
 
 
 async def in_own_thread(work: Callable[[], T]) -> T:
@@ -114,10 +112,10 @@ class Session:
         self.commits = Commits()
         self._settings = settings
         journal.attach(loop, self.commits.notify, settings.log_limit)
-        log = journal.writer.log
-        desk = Desk(journal.path.resolve(), self.report, log, self.assert_not_inherited, settings.log_level)
-        self.live = LiveTasks(journal.writer.record, desk, settings.max_concurrency, Observers(observers))
-        self.families = Families(journal, self.live, desk, self.cancel)
+        take_line = journal.writer.log
+        self._desk = Desk(journal.path.resolve(), self.report, take_line, self.assert_not_inherited, settings.log_level)
+        self.live = LiveTasks(journal.writer.record, self._desk, settings.max_concurrency, Observers(observers))
+        self.families = Families(journal, self.live, self._desk, self.cancel)
         self._cleaner: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
 
@@ -135,6 +133,8 @@ class Session:
                 await self.clean_up()
             except JournalError as error:
                 log.warning("The scheduled clean-up failed and will be tried again: %s", error)
+            except Exception:  # noqa: BLE001 - a part of ours goes on, and says so
+                log.exception("The scheduled clean-up met an unexpected error, and will be tried again.")
             await asyncio.sleep(self._settings.cleanup_interval)
 
     async def clean_up(self) -> int:
@@ -153,7 +153,7 @@ class Session:
         return deleted
 
     async def end(self, drain: float) -> None:
-        """End every task, write how each ended, free the journal.
+        """End every task, write how each ended, free the journal; whatever happens, the journal is closed.
 
         Args:
             drain: for how many seconds running tasks may go on.
@@ -161,14 +161,15 @@ class Session:
         Raises:
             UnwrittenChangesError: the journal took no writes.
         """
-        if own := [task for task in (self._cleaner, self._listener) if task is not None]:
-            for task in own:
-                task.cancel()
-            await asyncio.wait(own)
         try:
+            await self._end_own_tasks()
             await self.live.shut_down(drain)
-        finally:
             self._capture_no_more()
+        except BaseException:
+            # The stop itself is cut short, with its loop as a rule, which takes no more turns to wait in.
+            self.commits.end()
+            self.abandon()
+            raise
         try:
             unwritten = await in_own_thread(self.journal.close)
         finally:
@@ -177,13 +178,14 @@ class Session:
                 await self.commits.all_have_read()
             await self.journal.areader.close()
             self.journal.remove_temporary()
-        if unwritten:
-            raise UnwrittenChangesError(
-                f"The journal {self.journal.path} took no writes; {len(unwritten)} changes are not in it: "
-                + "; ".join(unwritten[:5])
-                + ("; ..." if len(unwritten) > 5 else "."),  # noqa: PLR2004 - what fits a line
-                unwritten=unwritten,
-            )
+        if unwritten is not None:
+            raise unwritten
+
+    async def _end_own_tasks(self) -> None:
+        if own := [task for task in (self._cleaner, self._listener) if task is not None]:
+            for task in own:
+                task.cancel()
+            await asyncio.wait(own)
 
     def abandon(self) -> None:
         """Close what a closed event loop has left: journal how the tasks ended that it still had; blocks."""
@@ -204,20 +206,39 @@ class Session:
     async def outcome(self, task_id: str, timeout: float | None) -> Outcome | None:
         """How a task ended, waiting for that; None if it is unknown.
 
+        Within a task of this manager, its slot is somebody else's meanwhile.
+
         Args:
             task_id: the task.
             timeout: how many seconds to wait; None is for ever.
 
         Raises:
             WaitTimeoutError: it was unfinished by then.
+            ManagerError: the caller's task and this one would wait for each other for ever.
+            UnwrittenChangesError: the manager stopped, and the end is not in the journal.
         """
-        ended = self._outcome(task_id)
+        waiter = self._waiter()
+        if waiter is None:
+            return await self._outcome_in_time(task_id, timeout)
+        is_for_ever = timeout is None and self.task_around() == waiter.id
+        other = self.live.find(task_id) if is_for_ever else None
+        return await self.live.while_waiting(waiter, other, self._outcome_in_time(task_id, timeout))
+
+    def _waiter(self) -> LiveTask | None:
+        """The task of this manager within which the caller runs, if there is one and it has not ended."""
+        task_id = current_id(self._desk)
+        task = None if task_id is None else self.live.find(task_id)
+        return task if task is not None and task.phase is Phase.RUNNING else None
+
+    async def _outcome_in_time(self, task_id: str, timeout: float | None) -> Outcome | None:
         if timeout is None:
-            return await ended
+            return await self._outcome(task_id)
         try:
-            async with asyncio.timeout(timeout):
-                return await ended
+            async with asyncio.timeout(timeout) as limit:
+                return await self._outcome(task_id)
         except TimeoutError:
+            if not limit.expired():
+                raise
             raise WaitTimeoutError(
                 f"Task {task_id} was unfinished after {timeout:g} seconds; it runs on.", task_id=task_id
             ) from None
@@ -225,9 +246,9 @@ class Session:
     async def _outcome(self, task_id: str) -> Outcome | None:
         task = self.live.find(task_id)
         if task is not None:
-            await task.over()
-            if task.refusal is None:
-                return task.outcome
+            outcome = await self.live.outcome(task)
+            if outcome is not None:
+                return outcome
         elif outcome := self.live.remembered.outcome(task_id):
             return outcome
         return await self._outcome_in_journal(task_id)
@@ -286,6 +307,12 @@ class Session:
             JournalError: another process's task cannot be asked for.
             NotStartedError: the manager stopped meanwhile.
         """
+        waiter = self._waiter()
+        if waiter is None or waiter.id == task_id:
+            return await self._cancel(task_id)
+        return await self.live.while_waiting(waiter, None, self._cancel(task_id))
+
+    async def _cancel(self, task_id: str) -> bool:
         if self.live.find(task_id) is not None:
             return await self.live.cancel(task_id)
         info = self._in_journal(task_id)

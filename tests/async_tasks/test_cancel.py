@@ -120,8 +120,11 @@ async def test_a_task_that_ends_otherwise_was_not_cancelled(manager: TaskManager
         assert info_of(manager, task_id).status == status
 
 
-async def test_a_second_cancellation_reaches_a_stubborn_task(manager: TaskManager) -> None:
-    """Two callers that cancel the same task both learn that it ended CANCELLED."""
+async def test_a_second_cancellation_reaches_a_stubborn_task(
+    manager: TaskManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two callers that cancel the same task both learn that it ended CANCELLED, once its time to clean up is over."""
+    monkeypatch.setattr("ailf.async_tasks.running.live_task.GRACE_SECONDS", 0)
     started = asyncio.Event()
     task_id = await manager.submit(stubborn(started, asyncio.Event()))
     await started.wait()
@@ -131,6 +134,46 @@ async def test_a_second_cancellation_reaches_a_stubborn_task(manager: TaskManage
     assert not first.done()
     assert await manager.cancel_task(task_id) is True
     assert await first is True
+
+
+async def test_a_second_cancellation_does_not_cut_the_clean_up_short(manager: TaskManager) -> None:
+    """Whoever cancels a task that is unwinding waits for it, as the first one does."""
+    started, said = asyncio.Event(), []
+
+    async def work() -> None:
+        try:
+            started.set()
+            await asyncio.Event().wait()
+        finally:
+            said.append("begins")
+            await asyncio.sleep(0.01)
+            said.append("done")
+
+    task_id = await manager.submit(work())
+    await started.wait()
+    assert await asyncio.gather(*(manager.cancel_task(task_id) for _ in range(3))) == [True, True, True]
+    assert said == ["begins", "done"]
+
+
+async def test_a_cancellation_does_not_cut_short_what_unwinds_from_its_limit(manager: TaskManager) -> None:
+    """It failed for its time limit, and says so, whoever cancels it then."""
+    unwinding, said = asyncio.Event(), []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            unwinding.set()
+            await asyncio.sleep(0.01)
+            said.append("done")
+
+    task_id = await manager.submit(work(), timeout=0.01)
+    await unwinding.wait()
+    assert await manager.cancel_task(task_id) is False
+    assert said == ["done"]
+    info = manager.get_task_info(task_id)
+    assert info is not None
+    assert info.reason == "timeout"
 
 
 async def test_a_cancelled_caller_does_not_call_the_cancellation_back(manager: TaskManager) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ailf.async_tasks import TaskManager, TaskStatus
 from ailf.errors import JournalError
-from tests.conftest import until
+from tests.conftest import patience, until
 
 
 async def end_in_each_state(manager: TaskManager) -> None:
@@ -77,10 +77,8 @@ async def test_rounds_come_at_the_interval(journal: Path) -> None:
 async def test_a_round_that_fails_is_followed_by_others(journal: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A journal that is locked for a while costs a round, and a line in the log, but not the clean-up."""
     async with TaskManager(journal, retention=0, cleanup_interval=0.01) as manager:
-        assert manager._session is not None
-        manager._session.journal._connection.execute("PRAGMA busy_timeout=10")
         task_id = await manager.submit(asyncio.Event().wait())
-        with closing(sqlite3.connect(journal, isolation_level=None)) as other:
+        with patience(0.01), closing(sqlite3.connect(journal, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(JournalError, match="locked"):
                 await manager.cleanup()

@@ -194,6 +194,7 @@ async def test_cleanup(manager: TaskManager, monkeypatch: pytest.MonkeyPatch) ->
         return time.time_ns() // 1000 - 60_000_000 * minutes
 
     monkeypatch.setattr("ailf.async_tasks.running.live_task.microseconds", earlier)
+    monkeypatch.setattr("ailf.async_tasks.journal.writing.commit._microseconds", earlier)
     kept = []
     for minutes in (61, 50, 0):
         ended = [await manager.submit(asyncio.sleep(0)), await manager.submit(explode())]

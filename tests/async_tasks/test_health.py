@@ -10,19 +10,18 @@ import pytest
 
 from ailf.async_tasks import Health, TaskManager, TaskStatus
 from ailf.errors import JournalError, NotStartedError
-from tests.conftest import until
+from tests.conftest import patience, until
 
 RETENTION = dict.fromkeys(("completed", "failed", "cancelled"), 3600.0)
 WELL = Health(is_writable=True, unwritten=0, oldest_seconds=None, last_error=None, retention=RETENTION)
 
 
 @pytest.fixture
-def holder(manager: TaskManager, journal: Path) -> Iterator[sqlite3.Connection]:
+def holder(journal: Path) -> Iterator[sqlite3.Connection]:
     """Another program's connection, for whose lock the manager does not wait long."""
-    assert manager._session is not None
-    manager._session.journal._connection.execute("PRAGMA busy_timeout=5")
     connection = sqlite3.connect(journal, isolation_level=None)
-    yield connection
+    with patience(0.005):
+        yield connection
     connection.close()
 
 

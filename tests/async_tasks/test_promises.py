@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from ailf.async_tasks import TaskManager, TaskStatus
 from ailf.async_tasks.session import Session
-from tests.conftest import until
+from tests.conftest import patience, until
 
 
 def query(journal: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
@@ -28,11 +28,10 @@ def session_of(manager: TaskManager) -> Session:
 
 
 @contextmanager
-def locked(journal: Path, manager: TaskManager | None = None) -> Iterator[None]:
-    """Hold the journal's write lock; the manager, if one is named, gives up waiting for it soon."""
-    if manager is not None:
-        session_of(manager).journal._connection.execute("PRAGMA busy_timeout=50")
-    with closing(sqlite3.connect(journal, isolation_level=None)) as other:
+def locked(journal: Path, *, gives_up_soon: bool = False) -> Iterator[None]:
+    """Hold the journal's write lock; whether managers give up waiting for it soon can be chosen."""
+    gives_up = patience(0.05) if gives_up_soon else nullcontext()
+    with gives_up, closing(sqlite3.connect(journal, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")

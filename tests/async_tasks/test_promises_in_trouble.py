@@ -85,7 +85,7 @@ async def test_promise_6_trouble_with_the_disk_loses_no_outcome(
     async def refused() -> None:
         started.append("started")
 
-    with locked(journal, manager):
+    with locked(journal, gives_up_soon=True):
         assert manager.update_progress(ids[0], 50)
         for gate in gates[:2]:
             gate.set()
@@ -113,7 +113,7 @@ async def test_promise_6_stop_reports_what_it_could_not_write(journal: Path, mon
     manager = TaskManager(journal)
     await manager.start()
     await manager.submit(asyncio.Event().wait(), task_id="x")
-    with locked(journal, manager):
+    with locked(journal, gives_up_soon=True):
         with pytest.raises(UnwrittenChangesError, match="x: cancelled") as caught:
             await manager.stop()
         assert caught.value.unwritten == ("task x: cancelled",)

@@ -163,7 +163,7 @@ async def test_a_task_that_does_not_end_is_given_up(
     journal: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A stop does not wait for ever for a task that swallows every cancellation; it says so."""
-    monkeypatch.setattr("ailf.async_tasks.running.live.UNWIND_SECONDS", 0.05)
+    monkeypatch.setattr("ailf.async_tasks.running.live.GRACE_SECONDS", 0.05)
     gate = asyncio.Event()
 
     async def stubborn() -> None:

@@ -6,7 +6,6 @@ writer, the queries, owners and recovery, retention, migrations.
 
 import asyncio
 import atexit
-import logging
 import os
 import shutil
 import sqlite3
@@ -18,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal.care import (
     MigrateMode,
     Owner,
@@ -45,9 +45,9 @@ from ailf.async_tasks.journal.form import (
     translated,
 )
 from ailf.async_tasks.journal.reading import AsyncReader, Pulse, Reader
-from ailf.async_tasks.journal.writing import Door, Writer
-from ailf.async_tasks.model import Change, Ended, Health
-from ailf.errors import JournalError
+from ailf.async_tasks.journal.writing import Door, Writer, in_words, unwritten_error
+from ailf.async_tasks.model import Health
+from ailf.errors import JournalError, UnwrittenChangesError
 
 __all__ = ["Durability", "Journal", "MigrateMode", "Retention", "open_reader"]
 
@@ -56,8 +56,6 @@ AT_EXIT_PATIENCE_SECONDS = 2.0
 
 LOCK_PATIENCE_SECONDS = 10.0
 """How long a start waits for its owner's lock."""
-
-log = logging.getLogger("ailf.async_tasks")
 
 _open_journals: "weakref.WeakSet[Journal]" = weakref.WeakSet()
 _inherited: "list[Journal]" = []
@@ -224,17 +222,17 @@ class Journal:
             self.writer.health(), retention=self._rounds.policy_in_seconds, last_deletion=self._rounds.last_deletion
         )
 
-    def close(self) -> tuple[str, ...]:
+    def close(self) -> UnwrittenChangesError | None:
         """Write what is left, say that this owner has stopped, and free everything; blocks.
 
         Returns:
-            A line for each thing that could not be written.
+            What could not be written, as an error; None where all is.
         """
         atexit.unregister(self._at_exit)
         unwritten = self.writer.close() if self._writer is not None else []
         self.reader.close()
         self.pulse.close()
-        left = [_in_words(change) for change, _, _ in unwritten]
+        left = [in_words(change) for change, _, _ in unwritten]
         stopped = False
         try:
             stopped = not left and self._say_goodbye(left)
@@ -251,7 +249,7 @@ class Journal:
             # An owner that could not write leaves its lock file behind for the recovery to find.
             self._lock.release(remove=stopped)
             _open_journals.discard(self)
-        return tuple(left)
+        return unwritten_error(self.path, left) if left else None
 
     def _say_goodbye(self, left: list[str]) -> bool:
         """Write that this owner has stopped; whether that is written. What is not is added to what is left."""
@@ -328,11 +326,6 @@ def open_reader(path: Path, *, patience_seconds: float | None = None) -> Reader:
     assert_is_journal(path)
     assert_current(path)
     return Reader(path, patience_seconds=patience_seconds)
-
-
-def _in_words(change: Change) -> str:
-    word = str(change.outcome.status) if isinstance(change, Ended) else type(change).__name__.lower()
-    return f"task {change.task_id}: {word}"
 
 
 def _leave_to_the_parent() -> None:

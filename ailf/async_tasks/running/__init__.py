@@ -4,10 +4,12 @@ It records changes and is told when they are committed; it knows no SQL. It may 
 arguments and what the journal says of a result and of a record, and nothing of who reads, who is alive or who manages.
 """
 
-from ailf.async_tasks.running.context import CurrentTask, Desk, current_task, parent_at
+from ailf.async_tasks.running.context import CurrentTask, Desk, current_id, current_task, parent_at
 from ailf.async_tasks.running.live import LiveTasks
+from ailf.async_tasks.running.live_task import LiveTask
 from ailf.async_tasks.running.log_capture import Capturing
 from ailf.async_tasks.running.observing import Observer, Observers, TaskLog
+from ailf.async_tasks.running.phases import Phase
 from ailf.async_tasks.running.runner import Job, Submittable, discard
 
 __all__ = [
@@ -15,11 +17,14 @@ __all__ = [
     "CurrentTask",
     "Desk",
     "Job",
+    "LiveTask",
     "LiveTasks",
     "Observer",
     "Observers",
+    "Phase",
     "Submittable",
     "TaskLog",
+    "current_id",
     "current_task",
     "discard",
     "parent_at",

@@ -111,6 +111,12 @@ def parent_at(desk: Desk) -> str | None:
     return task.id
 
 
+def current_id(desk: Desk) -> str | None:
+    """The id of the task in which the caller runs, if it is one of this desk's own manager."""
+    task = _current.get(None)
+    return task.id if task is not None and task._desk is desk else None  # noqa: SLF001 - of this room
+
+
 def enter(task: CurrentTask) -> None:
     """Make this the current task of the calling context."""
     _current.set(task)

@@ -1,34 +1,36 @@
 """The tasks that this process runs: who starts when, how each ends, what is recorded and in which order.
 
-One ``LiveTasks`` lives on one event loop; only ``report`` and ``laid_over`` are called from other
-threads. A task is here from its submission until its end is committed.
+One ``LiveTasks`` lives on one event loop; only ``report`` and ``laid_over`` are called from elsewhere: other threads,
+finalizers, signal handlers. So neither takes a lock. A task is here from its submission until its end is committed; who
+holds it meanwhile, and what may come next, is the table in ``phases``.
 """
 
 import asyncio
-import logging
-import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ailf.async_tasks import arguments
+from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal.form import encode_result
 from ailf.async_tasks.journal.writing import Record
 from ailf.async_tasks.model import Ended, Outcome, Progressed, Started, Submitted, TaskInfo
 from ailf.async_tasks.running.context import CurrentTask, Desk, enter
-from ailf.async_tasks.running.live_task import LiveTask, resolve
+from ailf.async_tasks.running.live_task import GRACE_SECONDS, LiveTask, resolve
 from ailf.async_tasks.running.log_capture import Capturing
 from ailf.async_tasks.running.observing import Observers
+from ailf.async_tasks.running.phases import Phase
 from ailf.async_tasks.running.remembered import Remembered
 from ailf.async_tasks.running.runner import Job, execute, failed
+from ailf.async_tasks.running.slots import Slots
 from ailf.async_tasks.states import Reason, ResultFormat, TaskStatus
-from ailf.errors import AilfError, DuplicateTaskError
+from ailf.errors import AilfError, DuplicateTaskError, ManagerError, UnwrittenChangesError
 
-UNWIND_SECONDS = 10.0
-"""How long a cancelled task may take to end when its manager stops; after that it is given up."""
+FATAL_PATIENCE_SECONDS = 10.0
+"""How long a KeyboardInterrupt or SystemExit waits until the end that it brought is in the journal."""
 
-log = logging.getLogger("ailf.async_tasks")
+T = TypeVar("T")
 
 RecordChange = Callable[[Record], None]
 
@@ -47,9 +49,7 @@ class LiveTasks:
         """
         self._record = record
         self._observers = observers
-        self._max_concurrency = max_concurrency
-        self._running = 0
-        self._queue: deque[LiveTask] = deque()
+        self._slots: Slots[LiveTask | asyncio.Future[None]] = Slots(max_concurrency)
         self._tasks: dict[str, LiveTask] = {}
         self._runners: dict[asyncio.Task[Any], LiveTask] = {}
         self.remembered = Remembered()
@@ -60,8 +60,6 @@ class LiveTasks:
         self._on_started = self._started
         self._on_unwound = self._unwound
         self._desk = desk
-        # Held where a report of progress, from any thread, must not come after the end.
-        self._lock = threading.Lock()
 
     def find(self, task_id: str) -> LiveTask | None:
         """The task with this id, if it is one of this process and its end is not committed yet."""
@@ -90,7 +88,7 @@ class LiveTasks:
             job.discard()
             raise DuplicateTaskError(f"A task with the id {task_id!r} is unfinished; choose another id.")
         task = self._tasks[task_id] = LiveTask(task_id, job, name, timeout, parent_id)
-        if starts := not self._queue and self._has_free_slot():
+        if starts := self._slots.try_to_take():
             self._take_slot(task)
         written = task.written = asyncio.get_running_loop().create_future()
         change = Submitted(task_id, task.last_at, name, timeout, metadata, starts, parent_id)
@@ -109,9 +107,6 @@ class LiveTasks:
         if task.outcome is not None:
             return
         self._observers.submitted(task_id, name)
-        if task.status is TaskStatus.PENDING:
-            self._queue.append(task)
-            self._fill_slots()
 
     def report(self, task_id: str, progress: float, message: str | None) -> bool:
         """Record progress, from any thread; False where there is no such task or it has ended.
@@ -124,17 +119,16 @@ class LiveTasks:
         if message is not None:
             message = arguments.message(message)
         task = self._tasks.get(task_id)
-        if task is None:
+        if task is None or task.outcome is not None or not task.is_journaled:
             return False
-        with self._lock:
-            if task.outcome is not None:
-                return False
-            if message is None:
-                message = task.message
-            if progress != task.progress or message != task.message:
-                task.progress, task.message = progress, message
-                self._record((Progressed(task_id, task.now(), progress, message), None, None))
-        return True
+        if message is None:
+            message = task.reported[1]
+        reported = (progress, message)
+        if reported != task.reported:
+            task.reported = reported
+            self._record((Progressed(task_id, task.now(), progress, message), None, None))
+        # An end that came in between may have been recorded first; the outcome is set before that.
+        return task.outcome is None
 
     def laid_over(self, infos: list[TaskInfo]) -> list[TaskInfo]:
         """Rows as this process knows them: with progress that is not written yet, with the very results."""
@@ -148,16 +142,96 @@ class LiveTasks:
         task = self._tasks.get(info.id)
         if task is None or info.status.is_ended:
             return info
-        return replace(info, progress=task.progress, progress_message=task.message)
+        progress, message = task.reported
+        return replace(info, progress=progress, progress_message=message)
+
+    async def outcome(self, task: LiveTask) -> Outcome | None:
+        """How a task ended, waiting for that; None where the journal has another end of it.
+
+        Raises:
+            UnwrittenChangesError: its manager stopped, and its end is not in the journal.
+        """
+        await task.over()
+        if task.refusal is None:
+            return task.outcome
+        if isinstance(task.refusal, UnwrittenChangesError):
+            raise task.refusal
+        return None
+
+    async def while_waiting(self, waiter: LiveTask, other: LiveTask | None, wait: Awaitable[T]) -> T:
+        """Wait within a task, which gives its slot back meanwhile: the one it waits for may need it.
+
+        Args:
+            waiter: the task within which somebody waits.
+            other: the task that it waits for itself, without a time limit, if it is one of these.
+            wait: the wait.
+
+        Returns:
+            What it returns.
+
+        Raises:
+            ManagerError: the two would wait for each other for ever.
+        """
+        if other is not None and waiter.waits_in_a_circle(other):
+            if asyncio.iscoroutine(wait):
+                wait.close()
+            raise ManagerError(
+                f"Task {waiter.id} waits for task {other.id}, which waits for it: neither would ever end. "
+                "Give one of the waits a timeout, or let a third task wait for both."
+            )
+        waiter.waits_for, before = other or waiter.waits_for, waiter.waits_for
+        waiter.waits += 1
+        self._release_slot(waiter)
+        is_cancelled = True
+        try:
+            value = await wait
+            is_cancelled = False
+        except Exception:
+            is_cancelled = False
+            raise
+        finally:
+            waiter.waits -= 1
+            waiter.waits_for = before
+            if not waiter.waits and waiter.outcome is None and self._slots.are_limited:
+                await self._return_to_slot(waiter, at_once=is_cancelled)
+        return value
+
+    async def _return_to_slot(self, task: LiveTask, *, at_once: bool) -> None:
+        """Have a task go on: in its turn, or at once where it was cancelled and must unwind."""
+        if task.has_slot:
+            return
+        if at_once:
+            self._slots.take_anyway()
+            task.has_slot = True
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._slots.wait_to_return(turn)
+        self._fill_slots()
+        try:
+            await turn
+        except BaseException:
+            self._slots.leave(turn)
+            if not turn.done() or turn.cancelled():
+                self._slots.take_anyway()
+            raise
+        finally:
+            task.has_slot = True
+            if task.outcome is not None:
+                # It was something that the task has left behind.
+                self._release_slot(task)
 
     async def cancel(self, task_id: str) -> bool:
-        """Cancel a task and wait for its end; whether that is CANCELLED, and committed."""
+        """Cancel a task and wait for its end; whether that is CANCELLED, and committed.
+
+        Raises:
+            UnwrittenChangesError: its manager stopped, and its end is not in the journal.
+        """
         task = self._tasks.get(task_id)
         if task is None:
             return False
         self._stop(task, Reason.CANCELLED)
-        await task.over()
-        return task.refusal is None and task.outcome is not None and task.outcome.status is TaskStatus.CANCELLED
+        outcome = await self.outcome(task)
+        return outcome is not None and outcome.status is TaskStatus.CANCELLED
 
     def cancel_soon(self, task_id: str) -> None:
         """Cancel a task without waiting for its end; one that is not there has ended meanwhile."""
@@ -177,25 +251,26 @@ class LiveTasks:
             await self._runners_done(drain)
         for task in list(self._tasks.values()):
             self._stop(task, Reason.SHUTDOWN)
-        await self._runners_done(UNWIND_SECONDS)
+        await self._runners_done(GRACE_SECONDS)
         for task in list(self._tasks.values()):
             if task.outcome is None:
                 log.warning(
                     "Task %s (%s) did not end within %g seconds of being cancelled; it is given up.",
                     task.id,
                     task.name,
-                    UNWIND_SECONDS,
+                    GRACE_SECONDS,
                     extra={"task_id": task.id},
                 )
-                error = (
-                    f"Task did not end within {UNWIND_SECONDS:g} seconds of being cancelled when its manager stopped"
-                )
+                error = f"Task did not end within {GRACE_SECONDS:g} seconds of being cancelled when its manager stopped"
                 self._end(task, Outcome(TaskStatus.FAILED, Reason.SHUTDOWN, error=error))
 
     def abandon(self) -> None:
         """Record how each task ended whose event loop is gone: not a line of it will run any more."""
+        # Nobody's turn comes any more.
+        self._slots = Slots(None)
         for task in list(self._tasks.values()):
             if task.outcome is None:
+                task.job.discard()
                 self._end(task, Outcome(TaskStatus.CANCELLED, Reason.SHUTDOWN))
 
     async def _runners_done(self, timeout: float) -> None:
@@ -203,23 +278,27 @@ class LiveTasks:
         if runners:
             await asyncio.wait(runners, timeout=timeout)
 
-    def _has_free_slot(self) -> bool:
-        return self._max_concurrency is None or self._running < self._max_concurrency
-
     def _take_slot(self, task: LiveTask) -> None:
-        self._running += 1
+        """Have a task start, in the slot that was taken for it."""
+        task.has_slot = True
         task.status = TaskStatus.RUNNING
+        task.enter(Phase.STARTING)
 
     def _release_slot(self, task: LiveTask) -> None:
-        if task.status is TaskStatus.RUNNING:
-            self._running -= 1
+        if task.has_slot:
+            task.has_slot = False
+            self._slots.give_back()
             self._fill_slots()
 
     def _fill_slots(self) -> None:
-        while self._queue and self._has_free_slot():
-            task = self._queue.popleft()
-            self._take_slot(task)
-            self._record((Started(task.id, task.now()), self._on_started, task))
+        for entry in self._slots.admitted():
+            if isinstance(entry, LiveTask):
+                self._take_slot(entry)
+                self._record((Started(entry.id, entry.now()), self._on_started, entry))
+            elif entry.done():
+                self._slots.give_back()
+            else:
+                entry.set_result(None)
 
     def _submitted(self, task: LiveTask, refusal: AilfError | None) -> None:
         task.is_journaled = refusal is None
@@ -227,11 +306,17 @@ class LiveTasks:
             # First the submitter, who is to have the id before the first line of the task runs.
             resolve(task.written, refusal)
             task.written = None
-        if refusal is None and task.outcome is None and task.status is TaskStatus.RUNNING:
+        if refusal is not None:
+            return
+        if task.phase is Phase.STARTING:
             self._launch(task)
+        elif task.phase is Phase.SUBMITTED:
+            task.enter(Phase.QUEUED)
+            self._slots.wait_to_begin(task)
+            self._fill_slots()
 
     def _started(self, task: LiveTask, refusal: AilfError | None) -> None:
-        if task.outcome is not None:
+        if task.phase is not Phase.STARTING:
             return
         if refusal is not None:
             # Somebody else has ended the task, or deleted it.
@@ -240,6 +325,7 @@ class LiveTasks:
             self._launch(task)
 
     def _launch(self, task: LiveTask) -> None:
+        task.enter(Phase.RUNNING)
         # Not by the loop's task factory: an eager one would run the task's first line before the
         # submitter has the id.
         task.runner = asyncio.Task(self._run(task), name=task.name, context=task.context)
@@ -251,13 +337,18 @@ class LiveTasks:
             Capturing.assure()
         enter(CurrentTask(task.id, task.parent_id, self._desk))
         self._observers.started(task.id, task.name)
-        outcome = await execute(task.job, task.timeout)
+        if task.timeout is not None:
+            task.limit = asyncio.timeout(task.timeout)
+        outcome = await execute(task.job, task.timeout, task.limit)
         if outcome.status is TaskStatus.CANCELLED and task.stop_reason is not None:
             outcome = outcome._replace(reason=task.stop_reason)
         if task.outcome is None:
             self._end(task, outcome)
         if outcome.fatal is not None:
-            await task.over()
+            # It goes on whether or not the journal takes writes: whoever asked the program to end is not kept waiting.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FATAL_PATIENCE_SECONDS):
+                    await task.over()
             raise outcome.fatal
         # All is said; a callback for each of thousands of tasks takes its time.
         runner = task.runner
@@ -275,22 +366,13 @@ class LiveTasks:
             self._end(task, stopped if error is None else failed(error))
 
     def _stop(self, task: LiveTask, reason: Reason) -> None:
-        if task.outcome is not None:
-            return
-        if task.runner is None:
-            self._end_unstarted(task, reason)
-        else:
-            task.stop_reason = task.stop_reason or reason
-            task.runner.cancel()
-
-    def _end_unstarted(self, task: LiveTask, reason: Reason) -> None:
-        """End a task of which no line has run: it is recorded behind its submission, committed or not."""
-        if task.outcome is not None:
-            return
-        if task in self._queue:
-            self._queue.remove(task)
-        task.job.discard()
-        self._end(task, Outcome(TaskStatus.CANCELLED, reason))
+        if task.phase is Phase.RUNNING:
+            task.cancel(reason)
+        elif task.outcome is None:
+            # Not a line of it has run: its end is recorded behind its submission, committed or not.
+            self._slots.leave(task)
+            task.job.discard()
+            self._end(task, Outcome(TaskStatus.CANCELLED, reason))
 
     def _end(self, task: LiveTask, outcome: Outcome) -> None:
         result_format: ResultFormat | None = None
@@ -298,10 +380,11 @@ class LiveTasks:
             encoded = encode_result(outcome.value)
             task.result, result_format = encoded.text, encoded.format
             self.remembered.keep_result(task.id, outcome.value, encoded)
-        with self._lock:
-            task.outcome = outcome
-            change = Ended(task.id, task.now(), task.status, outcome, task.result, result_format)
-            self._record((change, self._on_ended, task))
+        # Before the end is recorded: a report that is recorded behind it knows that it does not count.
+        task.outcome = outcome
+        task.enter(Phase.ENDING)
+        change = Ended(task.id, task.now(), task.status, outcome, task.result, result_format)
+        self._record((change, self._on_ended, task))
         self._release_slot(task)
 
     def _ended(self, task: LiveTask, refusal: AilfError | None) -> None:
@@ -310,10 +393,10 @@ class LiveTasks:
             self._observers.ended(task.id, task.name, task.outcome)
         else:
             self.remembered.forget([task.id])
-        # A submission whose caller was cancelled, and that was refused as well, has no end to miss.
-        if refusal is not None and task.is_journaled:
-            log.error("The end of task %s is not in the journal: %s", task.id, refusal, extra={"task_id": task.id})
         self._forget(task, refusal)
+        # A submission whose caller was cancelled, and that was refused as well, has no end to miss.
+        if refusal is not None and task.is_journaled and not isinstance(refusal, UnwrittenChangesError):
+            log.error("The end of task %s is not in the journal: %s", task.id, refusal, extra={"task_id": task.id})
 
     def _give_up(self, task: LiveTask, refusal: AilfError) -> None:
         """Let go of a task that is not in the journal, or not as this process has it."""

@@ -5,17 +5,23 @@ import contextvars
 import time
 
 from ailf.async_tasks.model import Microseconds, Outcome
+from ailf.async_tasks.running.phases import FOLLOWING, Phase
 from ailf.async_tasks.running.runner import Job
 from ailf.async_tasks.states import Reason, TaskStatus
 from ailf.errors import AilfError
+
+GRACE_SECONDS = 10.0
+"""For how long a cancelled task may clean up before another cancellation cuts that short, and a stop gives it up."""
 
 
 class LiveTask:
     """A task of this process that has not ended in the journal yet."""
 
     __slots__ = (
-        *("context", "id", "is_journaled", "is_over", "job", "last_at", "message", "name", "outcome", "parent_id"),
-        *("progress", "refusal", "result", "runner", "status", "stop_reason", "timeout", "waiters", "written"),
+        *("context", "cancelled_at", "has_slot", "id", "is_journaled", "job", "last_at", "limit", "name", "outcome"),
+        "parent_id",
+        *("phase", "refusal", "reported", "result", "runner", "status", "stop_reason", "timeout", "waiters", "waits"),
+        *("waits_for", "written"),
     )
 
     def __init__(self, task_id: str, job: Job, name: str, timeout: float | None, parent_id: str | None) -> None:
@@ -25,31 +31,44 @@ class LiveTask:
         self.timeout = timeout
         self.parent_id = parent_id
         self.context = contextvars.copy_context()
+        self.phase = Phase.SUBMITTED
         self.written: asyncio.Future[None] | None = None
         """What its submitter waits for."""
         self.is_journaled = False
         """Whether its submission is committed."""
-        self.is_over = False
-        """Whether the end is committed, or refused."""
         # A dict for its order: who waits first wakes first.
         self.waiters: dict[asyncio.Future[None], None] = {}
         self.status = TaskStatus.PENDING
         """What was recorded last; the expected state of what is recorded next."""
         self.last_at = microseconds()
-        self.progress: float = 0
-        self.message: str | None = None
+        self.reported: tuple[float, str | None] = (0, None)
+        """The progress and the message reported last, in one value: reports come from any thread, at any moment."""
         self.runner: asyncio.Task[None] | None = None
+        self.limit: asyncio.Timeout | None = None
+        self.has_slot = False
+        self.waits = 0
+        """For how many other tasks it waits; meanwhile its slot is somebody else's."""
+        self.waits_for: LiveTask | None = None
+        """The one that its own coroutine waits for, without a time limit."""
         self.stop_reason: Reason | None = None
+        self.cancelled_at = 0.0
+        """When it was last cancelled, by the loop's clock."""
         self.result: str | None = None
         """What it returned, as text."""
         self.outcome: Outcome | None = None
-        """Set when the end is recorded; nothing is recorded after it."""
+        """Set before the end is recorded; nothing that is reported after it counts."""
         self.refusal: AilfError | None = None
-        """Why the journal refused the end: it holds another one."""
+        """Why the journal has no end of it, or another one."""
+
+    def enter(self, phase: Phase) -> None:
+        """Go on to another phase."""
+        if phase not in FOLLOWING[self.phase]:
+            raise AssertionError(f"task {self.id} cannot go from {self.phase.name} to {phase.name}")
+        self.phase = phase
 
     async def over(self) -> None:
         """Wait until the end is committed, or refused; a wait that is cancelled disturbs nobody else's."""
-        if not self.is_over:
+        if self.phase is not Phase.OVER:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.waiters[waiter] = None
             try:
@@ -65,10 +84,32 @@ class LiveTask:
             self.last_at = now
         return self.last_at
 
+    def cancel(self, reason: Reason) -> None:
+        """Cancel what runs, once: until it had time to clean up, no other cancellation cuts that short."""
+        assert self.runner is not None  # noqa: S101 - a task that runs has one
+        now = self.runner.get_loop().time()
+        if self.limit is not None and self.limit.expired():
+            # It unwinds from its time limit.
+            self.cancelled_at = max(self.cancelled_at, self.limit.when() or now)
+        if self.cancelled_at and now < self.cancelled_at + GRACE_SECONDS:
+            return
+        self.stop_reason = self.stop_reason or reason
+        self.cancelled_at = now
+        self.runner.cancel()
+
+    def waits_in_a_circle(self, other: "LiveTask") -> bool:
+        """Whether another task waits for this one, by itself or by those it waits for."""
+        waiting: LiveTask | None = other
+        while waiting is not None:
+            if waiting is self:
+                return True
+            waiting = waiting.waits_for
+        return False
+
     def finish(self, refusal: AilfError | None) -> None:
         """Wake those who wait for the end: it is committed, or refused."""
         self.refusal = refusal
-        self.is_over = True
+        self.phase = Phase.OVER
         for waiter in self.waiters:
             resolve(waiter)
 

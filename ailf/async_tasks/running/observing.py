@@ -3,12 +3,9 @@
 import logging
 from collections.abc import Sequence
 
+from ailf.async_tasks.guard import log
 from ailf.async_tasks.model import Outcome
 from ailf.async_tasks.states import TaskStatus
-
-FAILED = "An observer failed, of which task %s knows nothing."
-
-log = logging.getLogger("ailf.async_tasks")
 
 
 class Observer:
@@ -32,19 +29,19 @@ class TaskLog(Observer):
 
     def submitted(self, task_id: str, name: str) -> None:
         """At level DEBUG."""
-        if log.isEnabledFor(logging.DEBUG):
+        if log.is_enabled_for(logging.DEBUG):
             log.debug("Task %s (%s) was submitted.", task_id, name, extra={"task_id": task_id})
 
     def started(self, task_id: str, name: str) -> None:
         """At level DEBUG."""
-        if log.isEnabledFor(logging.DEBUG):
+        if log.is_enabled_for(logging.DEBUG):
             log.debug("Task %s (%s) started.", task_id, name, extra={"task_id": task_id})
 
     def ended(self, task_id: str, name: str, outcome: Outcome) -> None:
         """At level INFO; of one that failed at WARNING, with its error."""
         if outcome.status is TaskStatus.FAILED:
             log.warning("Task %s (%s) failed: %s", task_id, name, outcome.error, extra={"task_id": task_id})
-        elif log.isEnabledFor(logging.INFO):
+        elif log.is_enabled_for(logging.INFO):
             log.info("Task %s (%s) %s.", task_id, name, outcome.status, extra={"task_id": task_id})
 
 
@@ -59,21 +56,25 @@ class Observers:
         for observer in self._observers:
             try:
                 observer.submitted(task_id, name)
-            except Exception:
-                log.exception(FAILED, task_id, extra={"task_id": task_id})
+            except Exception:  # noqa: BLE001 - whatever an observer raises
+                _say(task_id)
 
     def started(self, task_id: str, name: str) -> None:
         """A task begins to run."""
         for observer in self._observers:
             try:
                 observer.started(task_id, name)
-            except Exception:
-                log.exception(FAILED, task_id, extra={"task_id": task_id})
+            except Exception:  # noqa: BLE001 - whatever an observer raises
+                _say(task_id)
 
     def ended(self, task_id: str, name: str, outcome: Outcome) -> None:
         """A task has ended."""
         for observer in self._observers:
             try:
                 observer.ended(task_id, name, outcome)
-            except Exception:
-                log.exception(FAILED, task_id, extra={"task_id": task_id})
+            except Exception:  # noqa: BLE001 - whatever an observer raises
+                _say(task_id)
+
+
+def _say(task_id: str) -> None:
+    log.exception("An observer failed, of which task %s knows nothing.", task_id, extra={"task_id": task_id})

@@ -13,6 +13,7 @@ from typing import Any
 
 from ailf.async_tasks.model import Outcome
 from ailf.async_tasks.states import Reason, TaskStatus
+from ailf.async_tasks.texts import bounded
 from ailf.errors import InvalidArgumentError, InvalidTypeError
 
 MAX_TRACEBACK_CHARACTERS = 20_000
@@ -120,22 +121,24 @@ def _is_new(work: Coroutine[Any, Any, Any]) -> bool:
     return inspect.getcoroutinestate(work) == inspect.CORO_CREATED and id(work) not in _taken
 
 
-async def execute(job: Job, timeout: float | None) -> Outcome:
+async def execute(job: Job, timeout: float | None, limit: asyncio.Timeout | None = None) -> Outcome:
     """Run a job to its outcome; never raises.
 
     Args:
         job: the job.
         timeout: its time limit in seconds.
+        limit: the same, for a caller who wants to know whether it has passed.
 
     Returns:
         The outcome; ``fatal`` in it is a KeyboardInterrupt or SystemExit, which the caller raises again.
     """
-    limit: asyncio.Timeout | None = None
+    if timeout is not None and limit is None:
+        limit = asyncio.timeout(timeout)
     try:
-        if timeout is None:
+        if limit is None:
             value = await job.begin()
         else:
-            async with asyncio.timeout(timeout) as limit:
+            async with limit:
                 value = await job.begin()
     except GeneratorExit:
         # The loop is gone and the coroutine is being torn down: nothing can be said about its end.
@@ -183,7 +186,7 @@ def error_text(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - an exception may define any __str__
         text = ""
-    return _bounded(text, MAX_ERROR_CHARACTERS) or type(error).__qualname__
+    return bounded(text, MAX_ERROR_CHARACTERS) or type(error).__qualname__
 
 
 def qualified_name(kind: type) -> str:
@@ -201,12 +204,4 @@ def traceback_text(error: BaseException) -> str:
         text = "".join(traceback.format_exception(type(error), error, frames))
     except Exception as trouble:  # noqa: BLE001 - an exception may define anything
         text = f"{qualified_name(type(error))}, whose traceback cannot be shown: {qualified_name(type(trouble))}\n"
-    return _bounded(text, MAX_TRACEBACK_CHARACTERS)
-
-
-def _bounded(text: str, most: int) -> str:
-    """The text, with its middle cut out where it is too long: the ends of a traceback say most."""
-    if len(text) <= most:
-        return text
-    half = most // 2
-    return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+    return bounded(text, MAX_TRACEBACK_CHARACTERS)

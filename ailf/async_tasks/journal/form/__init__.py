@@ -5,6 +5,7 @@ It decides nothing and asks nothing. It may import the values alone.
 
 from ailf.async_tasks.journal.form.engine import (
     ADVICE,
+    BUSY_TIMEOUT_SECONDS,
     Access,
     Durability,
     assert_sqlite_version,
@@ -71,6 +72,7 @@ from ailf.async_tasks.journal.form.views import last_said_sql, stats_sql
 __all__ = [
     "ADVICE",
     "APPLICATION_ID",
+    "BUSY_TIMEOUT_SECONDS",
     "ENVIRONMENT_VARIABLE",
     "LEFT_OUT_LOGGER",
     "MAX_LINE_BYTES",

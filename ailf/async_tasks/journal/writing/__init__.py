@@ -5,6 +5,7 @@ It knows nothing of who reads and of who is alive. It may import ``form`` and th
 
 from ailf.async_tasks.journal.writing.backlog import Record
 from ailf.async_tasks.journal.writing.door import Door
+from ailf.async_tasks.journal.writing.refusals import in_words, unwritten_error
 from ailf.async_tasks.journal.writing.writer import Writer
 
-__all__ = ["Door", "Record", "Writer"]
+__all__ = ["Door", "Record", "Writer", "in_words", "unwritten_error"]

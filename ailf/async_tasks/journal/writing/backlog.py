@@ -1,23 +1,55 @@
-"""What waits to be written: a bounded queue from any thread to the writer's."""
+"""What waits to be written: an inlet for any thread, and the lanes into which the writer's thread sorts what comes.
 
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from itertools import chain
-from typing import Any
+Nothing here takes a lock that Python code could be interrupted under: whoever reports progress may be a finalizer
+or a signal handler, which runs in the middle of anything. The inlet is a ``queue.SimpleQueue``, whose ``put`` is
+re-entrant (https://docs.python.org/3/library/queue.html#simplequeue-objects); all else belongs to one thread.
 
-from ailf.async_tasks.model import Change, Microseconds, Progressed, Submitted
-from ailf.errors import AilfError, JournalError
+What is known of a record, and who settles it:
+
+===========  ==========================  ==========================================================
+where it is  put there by                leaves by
+===========  ==========================  ==========================================================
+inlet        whoever records a change    ``gather``, into a lane
+a lane       ``gather``, ``settle``      ``take``; of progress, when there is too much, ``left out``
+under way    ``take``                    ``settle``: committed or refused; or kept, into its lane again
+left         the end of the thread       ``left``: the writer refuses it, so that nobody waits for it
+===========  ==========================  ==========================================================
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, cast
+
+from ailf.async_tasks.model import Change, LeftOut, Microseconds, Progressed, Submitted
+from ailf.errors import AilfError
 
 Done = Callable[[Any, AilfError | None], None]
 """Called on the event loop when a record is committed (None), or when it cannot be, with what it is about."""
 
-Work = Callable[[], None]
 
-MOST_RECORDS = 100_000
-"""From how many records on progress is thinned out; nothing else ever is."""
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of work, to be done between two batches."""
 
+    run: Callable[[], None]
+    """Does it, and answers whoever asked for it; never raises."""
+    refuse: Callable[[BaseException], None]
+    """Answers without doing it."""
+
+
+MOST_REPORTS = 1_000_000
+"""How many reports of progress may wait, some 250 bytes each; of more, the middle of each task's is left out."""
+
+MOST_CHARACTERS = 250_000_000
+"""The same for the length of their messages."""
+
+RECORDS_A_BATCH = 4_000
+"""How many records of a lane one transaction takes: a commit of some ten milliseconds, for which the next one waits."""
+
+CHARACTERS_A_BATCH = 8_000_000
+"""The same for the length of the messages."""
 
 Record = tuple[Change, Done | None, object]
 """A change to be written, whom to tell, and what it is about: the plainest tuple, since there are so many."""
@@ -28,175 +60,240 @@ def can_be_refused(record: Record) -> bool:
     return type(record[0]) is Submitted
 
 
-def thinned_out(records: Sequence[Record]) -> list[Record]:
-    """The records without every other report of progress from the middle of each task's reports.
+def thinned_out(records: Iterable[Record]) -> list[Record]:
+    """The records with the middle half of each task's reports left out, and a change that says so in their place.
 
     The first and the last report of a task stay, and so does all that is no progress: no transition and no
-    result is ever dropped.
+    result is ever left out.
 
     Args:
         records: what waits, in order.
     """
-    reports = Counter(change.task_id for change, _, _ in records if _is_progress(change))
+    records = list(records)
+    reports = Counter(record[0].task_id for record in records if _is_report(record[0]))
     seen: Counter[str] = Counter()
-    kept = []
+    places: dict[str, int] = {}
+    kept: list[Record] = []
     for record in records:
         change = record[0]
-        if _is_progress(change):
-            task_id = change.task_id
-            place = seen[task_id]
+        if isinstance(change, Progressed | LeftOut):
+            task_id, number = change.task_id, reports[change.task_id]
+            place, quarter = seen[task_id], max(1, number // 4)
             seen[task_id] += 1
-            if place % 2 and place < reports[task_id] - 1:
+            if quarter <= place < number - quarter:
+                count = change.reports if isinstance(change, LeftOut) else 1
+                if task_id not in places:
+                    places[task_id] = len(kept)
+                    kept.append((LeftOut(task_id, change.at, count), None, None))
+                else:
+                    before = cast("LeftOut", kept[places[task_id]][0])
+                    kept[places[task_id]] = (before._replace(reports=before.reports + count), None, None)
                 continue
         kept.append(record)
     return kept
 
 
-def _is_progress(change: Change) -> bool:
-    return type(change) is Progressed
+def _is_report(change: Change) -> bool:
+    return type(change) is Progressed or type(change) is LeftOut
 
 
 class Backlog:
-    """Records in the order in which they came, and pieces of work to be done between two batches of them."""
+    """Records in the order in which they came; and pieces of work to be done between two batches.
+
+    More than one batch of records is parted in two lanes, so that a submission waits for one batch, however many
+    reports came before it: the second lane has the reports, and the ends that come behind reports of their own task;
+    all else is in the first, which goes first.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._records: list[Record] = []
-        # Taken, and neither written nor put back yet: a commit may wait long for somebody's lock.
-        self._under_way: list[Record] = []
-        self._most = MOST_RECORDS
-        self._dropped = 0
-        self._work: list[Work] = []
-        self._retry_at = 0.0
-        self._tries_again = False
-        self._is_called = False
-        self._closing_at: float | None = None
-        self._is_asleep = False
-        # Held by the writer's thread, which waits for it to be released; a threading.Condition does the
-        # same in Python.
-        self._bell = threading.Lock()
-        self._bell.acquire()
+        self._inlet: SimpleQueue[Record | Piece | None] = SimpleQueue()
+        self.put: Callable[[Record], None] = self._inlet.put
+        """Add a record; from anywhere."""
+        # How many pieces of work and calls to wake up went in, and how many of these came out.
+        self._others_in = self._others_out = 0
+        self._first: deque[Record] = deque()
+        self._second: deque[Record] = deque()
+        self._is_parted = False
+        # While it is: how many records of the second lane each task has, there or under way, and those under way.
+        self._behind: Counter[str] = Counter()
+        self._counted: list[Record] = []
+        self._reports = 0
+        self._characters = 0
+        self._work: deque[Piece] = deque()
+        self.under_way: list[Record] = []
+        """What was taken, and is not settled yet."""
+        self.left_out = 0
+        """How many reports were left out so far."""
+        self.is_thinned = False
+        """Whether that happened since all reports could be taken."""
+        self.has_callers = False
+        """Whether somebody waits for what came since the last batch: a submitter, or who asked for a piece of work."""
 
-    def put(self, record: Record) -> None:
-        """Add a record; a submission, whose caller waits, ends the pause before the next try."""
-        with self._lock:
-            self._records.append(record)
-            if self._retry_at and can_be_refused(record):
-                self._retry_at = 0.0
-            if len(self._records) > self._most:
-                self._thin_out()
-            if self._is_asleep:
-                self._ring()
+    def put_work(self, piece: Piece) -> None:
+        """Add a piece of work."""
+        self._others_in += 1
+        self._inlet.put(piece)
 
     def wake(self) -> None:
-        """Have the writer's thread look what there is, lines of logs included."""
-        with self._lock:
-            self._is_called = True
-            if self._is_asleep:
-                self._ring()
+        """Have the thread look whether it is to end."""
+        self._others_in += 1
+        self._inlet.put(None)
 
-    def put_work(self, work: Work) -> None:
-        """Add a piece of work.
+    def gather(self, pause: float | None = 0) -> None:
+        """Take in what has come; where nothing has, wait for it.
 
-        Raises:
-            JournalError: nothing is taken any more.
+        Args:
+            pause: for how many seconds to wait; None is until something comes.
         """
-        with self._lock:
-            if self._closing_at is not None:
-                raise JournalError("The journal is being closed.")
-            self._work.append(work)
-            self._ring()
+        items: list[Record | Piece | None] = []
+        if not (number := self._inlet.qsize()) and pause != 0:
+            try:
+                items.append(self._inlet.get(timeout=pause))
+            except Empty:
+                return
+            number = self._inlet.qsize()
+        # This thread alone takes out, so that what is counted is there.
+        get = self._inlet.get_nowait
+        items += [get() for _ in range(number)]
+        for item in items:
+            if type(item) is tuple:
+                self._take_in(item)
+                continue
+            self._others_out += 1
+            if item is not None:
+                self._work.append(cast("Piece", item))
+                self.has_callers = True
+        if self._reports > MOST_REPORTS or self._characters > MOST_CHARACTERS:
+            self._thin_out()
 
-    def put_back(self, records: Sequence[Record], pause: float) -> None:
-        """Put records that could not be written at the front again, not to be taken before a pause in seconds.
+    def _take_in(self, record: Record) -> None:
+        kind = type(record[0])
+        if kind is Progressed:
+            self._count(record, 1)
+        elif kind is Submitted:
+            self.has_callers = True
+        if self._is_parted:
+            self._sort(record)
+        else:
+            self._first.append(record)
 
-        Even if there is none, something is taken after the pause: whether writing works again has to be tried.
+    def _sort(self, record: Record) -> None:
+        change = record[0]
+        if _is_report(change) or change.task_id in self._behind:
+            self._behind[change.task_id] += 1
+            self._second.append(record)
+        else:
+            self._first.append(record)
+
+    def _part(self) -> None:
+        """Part what waits in two lanes."""
+        self._is_parted = True
+        self._counted = [record for record in self.under_way if _is_report(record[0])]
+        self._behind = Counter(record[0].task_id for record in self._counted)
+        records, self._first = self._first, deque()
+        for record in records:
+            self._sort(record)
+
+    def take(self) -> list[Record]:
+        """A batch, in an order in which it can be written: that in which it came, or what others wait for first."""
+        if not self._is_parted:
+            if len(self._first) <= RECORDS_A_BATCH and self._characters <= CHARACTERS_A_BATCH:
+                self.under_way = list(self._first)
+                self._first.clear()
+                self._reports = self._characters = 0
+                self.has_callers = self.is_thinned = False
+                return self.under_way
+            self._part()
+        first = [self._first.popleft() for _ in range(min(len(self._first), RECORDS_A_BATCH))]
+        second: list[Record] = []
+        before = self._characters
+        while self._second and len(second) < RECORDS_A_BATCH and before - self._characters <= CHARACTERS_A_BATCH:
+            record = self._second.popleft()
+            self._count(record, -1)
+            second.append(record)
+        self.has_callers = bool(self._first)
+        self.is_thinned = self.is_thinned and bool(self._second)
+        self._counted = second
+        self.under_way = first + second
+        return self.under_way
+
+    def settle(self, kept: Sequence[Record] = ()) -> None:
+        """What was taken is written or refused, except these, which come to the front again, in their order.
+
+        Args:
+            kept: some of what was taken.
         """
-        with self._lock:
-            self._tries_again = True
-            self._under_way = []
-            self._records[:0] = records
-            self._retry_at = time.monotonic() + pause
+        self.under_way = []
+        for record in kept:
+            self._count(record, 1)
+        if not self._is_parted:
+            self._first.extendleft(reversed(kept))
+            return
+        ids = {id(record) for record in kept}
+        counted = {id(record) for record in self._counted}
+        self._behind.subtract(record[0].task_id for record in self._counted if id(record) not in ids)
+        self._behind = +self._behind
+        self._counted = []
+        second: list[Record] = []
+        for record in reversed(list(kept)):
+            if id(record) in counted or record[0].task_id in self._behind:
+                second.append(record)
+                self._behind[record[0].task_id] += id(record) not in counted
+            else:
+                self._first.appendleft(record)
+        self._second.extendleft(second)
+        self._is_parted = bool(self._second)
 
-    def settle(self) -> None:
-        """What was taken is written."""
-        with self._lock:
-            self._under_way = []
-
-    def take(self) -> tuple[list[Record], list[Work]] | None:
-        """Wait for something to do and take all of it; None when the backlog is closed and there is no more."""
-        while True:
-            with self._lock:
-                pause = self._pause()
-                if pause is None and self._closing_at is not None:
-                    return None
-                if pause == 0:
-                    self._tries_again = self._is_called = False
-                    records, self._records = self._records, []
-                    self._under_way = records
-                    work, self._work = self._work, []
-                    return records, work
-                self._is_asleep = True
-            self._sleep(pause)
-
-    def close(self, patience: float) -> None:
-        """Take no more work, and give up what cannot be written within so many seconds."""
-        with self._lock:
-            self._closing_at = time.monotonic() + patience
-            self._retry_at = 0.0
-            self._ring()
+    def take_work(self) -> list[Piece]:
+        """The pieces of work that wait."""
+        work, self._work = self._work, deque()
+        return list(work)
 
     @property
-    def is_closing(self) -> bool:
-        """Whether it takes no more work."""
-        return self._closing_at is not None
+    def is_empty(self) -> bool:
+        """Whether neither a record nor a piece of work waits."""
+        return not (self._first or self._second or self._work or self.under_way or self._inlet.qsize())
 
     def left(self) -> list[Record]:
-        """What is waiting."""
-        with self._lock:
-            return list(self._records)
-
-    def dropped(self) -> int:
-        """How many reports of progress were dropped since the last time this was asked."""
-        with self._lock:
-            dropped, self._dropped = self._dropped, 0
-            return dropped
+        """Every record that waits, when the thread is about to end."""
+        self.gather()
+        records = [*self.under_way, *self._first, *self._second]
+        self.under_way = []
+        self._first.clear()
+        self._second.clear()
+        return records
 
     def size(self) -> tuple[int, Microseconds | None]:
-        """How many changes are not written yet, and the time of the oldest."""
-        with self._lock:
-            first = next(chain(self._under_way, self._records), None)
-            return len(self._under_way) + len(self._records), None if first is None else first[0].at
+        """How many changes are not written yet, and the time of the oldest that was taken in; from any thread."""
+        new = max(0, self._inlet.qsize() - (self._others_in - self._others_out))
+        waiting = len(self.under_way) + len(self._first) + len(self._second) + new
+        for lane in (self.under_way, self._first, self._second):
+            try:
+                return waiting, lane[0][0].at
+            except IndexError:
+                continue
+        return waiting, None
 
     def _thin_out(self) -> None:
-        kept = thinned_out(self._records)
-        self._dropped += len(self._records) - len(kept)
-        self._records = kept
-        # Where little could be dropped, not at each record again.
-        self._most = max(MOST_RECORDS, len(kept) + MOST_RECORDS // 4)
+        if not self._is_parted:
+            self._part()
+        self.is_thinned = True
+        before = _reports_in(self._second)
+        self._second = deque(thinned_out(self._second))
+        self.left_out += before - _reports_in(self._second)
+        self._reports = self._characters = 0
+        for record in self._second:
+            self._count(record, 1)
+        self._behind = Counter(record[0].task_id for record in [*self._second, *self._counted])
 
-    def _pause(self) -> float | None:
-        """How long there is nothing to do, in seconds; None until somebody rings."""
-        if self._work:
-            return 0
-        now = time.monotonic()
-        if self._closing_at is not None and (not self._records or now > self._closing_at):
-            return None
-        if not self._records and not self._tries_again and not self._is_called:
-            return None
-        return max(0.0, self._retry_at - now)
+    def _count(self, record: Record, number: int) -> None:
+        """Count a report that comes or goes."""
+        change = record[0]
+        if isinstance(change, Progressed):
+            self._reports += number
+            if change.message is not None:
+                self._characters += number * len(change.message)
 
-    def _ring(self) -> None:
-        """Wake the writer's thread, with the lock held."""
-        if self._is_asleep:
-            self._is_asleep = False
-            self._bell.release()
 
-    def _sleep(self, pause: float | None) -> None:
-        """Wait for the bell, but no longer than a pause in seconds."""
-        rung = self._bell.acquire(timeout=-1 if pause is None else pause)
-        with self._lock:
-            if not rung and not self._is_asleep:
-                # Rung after the pause and before the lock: what was released has to be taken back.
-                self._bell.acquire()
-            self._is_asleep = False
+def _reports_in(records: Iterable[Record]) -> int:
+    return sum(type(record[0]) is Progressed for record in records)

@@ -14,7 +14,7 @@ from ailf.async_tasks.journal.writing.statements import (
     START_TASK,
     Row,
 )
-from ailf.async_tasks.model import Change, Ended, Progressed, Submitted
+from ailf.async_tasks.model import Change, Ended, LeftOut, Microseconds, Progressed, Submitted
 from ailf.async_tasks.states import EVENT_OF_STATUS, EventKind, Reason, ResultFormat, TaskStatus
 from ailf.errors import TaskConflictError
 
@@ -23,8 +23,12 @@ _WORD: Mapping[StrEnum, str] = {
     member: str(member.value) for enum in (TaskStatus, EventKind, Reason, ResultFormat) for member in enum
 }
 _PENDING, _RUNNING = _WORD[TaskStatus.PENDING], _WORD[TaskStatus.RUNNING]
-_SUBMITTED, _STARTED, _PROGRESS, _COMPLETED = (
-    _WORD[kind] for kind in (EventKind.SUBMITTED, EventKind.STARTED, EventKind.PROGRESS, EventKind.COMPLETED)
+_SUBMITTED, _STARTED, _PROGRESS, _COMPLETED, _LEFT_OUT = (
+    _WORD[kind]
+    for kind in (
+        *(EventKind.SUBMITTED, EventKind.STARTED, EventKind.PROGRESS),
+        *(EventKind.COMPLETED, EventKind.LEFT_OUT),
+    )
 )
 
 
@@ -35,8 +39,15 @@ class Batch:
     and ends. The events are one group, in the order in which everything happened.
     """
 
-    def __init__(self, owner_id: str) -> None:
+    def __init__(self, owner_id: str, now: Microseconds) -> None:
+        """Begin with none.
+
+        Args:
+            owner_id: whose changes they are.
+            now: the time of the transaction, in which a task that starts may begin to run.
+        """
         self._owner_id = owner_id
+        self.now = now
         self._inserts: list[Row] = []
         self._starts: list[Row] = []
         # Only the last progress of a task is worth an UPDATE; each one is an event.
@@ -55,8 +66,11 @@ class Batch:
             self._report(change)
         elif isinstance(change, Ended):
             self._end(change)
+        elif isinstance(change, LeftOut):
+            text = f"{change.reports:,} reports were left out here: more came than can wait to be written"
+            self._events.append((change.task_id, microseconds_text(change.at), _LEFT_OUT, None, text))
         else:
-            at = microseconds_text(change.at)
+            at = microseconds_text(max(change.at, self.now))
             self._starts.append((at, change.task_id, self._owner_id))
             self._events.append((change.task_id, at, _STARTED, None, None))
 
@@ -66,8 +80,8 @@ class Batch:
         self._events.append((task_id, at, _SUBMITTED, None, None))
         if change.starts:
             # One INSERT says that it was submitted and started, and two events.
-            status, started_at = _RUNNING, at
-            self._events.append((task_id, at, _STARTED, None, None))
+            status, started_at = _RUNNING, microseconds_text(max(change.at, self.now))
+            self._events.append((task_id, started_at, _STARTED, None, None))
         self._has_timeouts |= change.timeout is not None
         what = (task_id, name, status, at, started_at, change.timeout, change.metadata)
         self._inserts.append((*what, self._owner_id, change.parent_id))

@@ -120,6 +120,9 @@ def _update(columns: Sequence[str], *expected: TaskStatus, becomes: TaskStatus |
         states = [_word(state) for state in expected] or [parameters["expected"]]
         ours = (tasks.c.id == parameters["task_id"], parameters["owner"] == _OWNER)
         values = {name: parameters[f"new_{name}"] for name in columns}
+        if "completed_at" in values:
+            # It starts when its start is committed, which a clock that steps back may put behind its end.
+            values["completed_at"] = func.max(values["completed_at"], _LAST_TIME)
         if becomes is not None:
             values["status"] = _word(becomes)
         return update(tasks).where(*ours, or_(*(state == _STATUS for state in states))).values(values)
@@ -131,6 +134,7 @@ def _update(columns: Sequence[str], *expected: TaskStatus, becomes: TaskStatus |
 # looked for among all of its state or its owner, of whom a database that was analyzed may think that they are few.
 _STATUS: ColumnElement[str] = literal_column("+tasks.status")
 _OWNER: ColumnElement[str] = literal_column("+tasks.owner_id")
+_LAST_TIME: ColumnElement[str] = func.coalesce(tasks.c.started_at, tasks.c.created_at)
 
 
 def _word(status: TaskStatus) -> ColumnElement[str]:

@@ -1,31 +1,40 @@
 """The group-commit writer: one thread, one connection, one transaction for all that waits.
 
-Callers append changes and go on; the thread takes whatever has gathered and commits it in one
-transaction. There is no timer: an idle journal commits at once, and under load the changes that
-arrive during one commit are the next batch.
+Callers append changes and go on; the thread takes whatever has gathered and commits it in one transaction. There is no
+timer: an idle journal commits at once, and under load the changes that arrive during one commit are the next batch.
+
+What becomes of a record, which is settled exactly once:
+
+=======================================  =====================================================================
+what happens                             what becomes of the batch
+=======================================  =====================================================================
+it is committed                          its callers are told
+one row is wrong, or has lost its guard  that row is refused, its neighbours are committed
+anything else happens to one row         that row and what its task did later is kept, the others are committed
+the journal takes no writes              submissions are refused; all else is kept, in order, and tried again
+the manager stops meanwhile              it is tried for ``CLOSING_PATIENCE_SECONDS``, then refused
+=======================================  =====================================================================
 """
 
 import asyncio
-import logging
 import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from types import MappingProxyType
 from typing import TypeVar
 
+from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal.form import Displacement, journal_error, left_out_line
-from ailf.async_tasks.journal.writing.backlog import Backlog, Record, can_be_refused
-from ailf.async_tasks.journal.writing.batch import Batch
+from ailf.async_tasks.journal.writing.backlog import Backlog, Piece, Record
+from ailf.async_tasks.journal.writing.commit import Committer, Written, is_about_the_journal
+from ailf.async_tasks.journal.writing.deliveries import NONE_REFUSED, Deliveries
 from ailf.async_tasks.journal.writing.door import Door
-from ailf.async_tasks.journal.writing.log_book import LogBook
 from ailf.async_tasks.journal.writing.log_queue import LogQueue
-from ailf.async_tasks.journal.writing.statements import TOUCH_OWNER
-from ailf.async_tasks.model import Change, Health, Logged
-from ailf.errors import AilfError, DuplicateTaskError, JournalError, TaskConflictError
+from ailf.async_tasks.journal.writing.refusals import in_words, unwritten_error
+from ailf.async_tasks.model import Health, Logged
+from ailf.errors import AilfError, JournalError
 
 T = TypeVar("T")
 FIRST_RETRY_SECONDS = 0.05
@@ -35,18 +44,10 @@ LAST_RETRY_SECONDS = 2.0
 """... up to this: a disk that has room again is noticed soon, and one that has none is left in peace."""
 
 CLOSING_PATIENCE_SECONDS = 10.0
-"""How long a closing writer goes on trying to write what it still has."""
+"""How long a closing writer goes on trying to write what it still has: the one bound of every wait for a stop."""
 
-CLOSING_BUSY_MILLISECONDS = 250
-"""How long each of these tries waits for a lock that another program holds."""
-
-COMMITS_A_CHECKPOINT = 600
-"""After how many commits the log is brought into the file: of some ten pages each, about 25 MB of log."""
-
-ROW_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
-"""The driver's errors that say that one record is wrong, and not the journal."""
-
-log = logging.getLogger("ailf.async_tasks")
+STUCK_SECONDS = 5.0
+"""How much longer it is waited for where a call of the operating system does not come back."""
 
 
 class Writer:
@@ -63,23 +64,24 @@ class Writer:
     ) -> None:
         self._door = door
         self._path = door.path
-        self._owner_id = owner_id
         self._loop = loop
-        self._on_commit = on_commit
         self._backlog = Backlog()
-        self.record = self._backlog.put
-        """Has a change written; from any thread. A submission that cannot be written is refused, whatever else
-        cannot be written is kept and tried again."""
+        self._committer = Committer(door, owner_id, self._while_waiting, log_limit=log_limit)
+        self._deliveries = Deliveries(loop, on_commit)
+        self.record: Callable[[Record], None] = self._backlog.put
+        """Has a change written; from anywhere, a finalizer and a signal handler included. A submission that cannot
+        be written is refused, whatever else cannot be written is kept and tried again."""
         self._lines = LogQueue(self._backlog.wake)
-        self._book = LogBook(log_limit)
         self.log = self._lines.put
         """Has a line of a task's log written; from anywhere. Of too many that wait, the middle of each task's goes."""
+        self._closing_at: float | None = None
         # Set by the thread alone:
         self._trouble: JournalError | None = None
+        self._retry_at = 0.0
         self._retry_seconds = FIRST_RETRY_SECONDS
-        self._commits = 0
-        # Committed, but perhaps into a log that nobody will find: told when that is known.
-        self._unsure: list[Record] = []
+        self._unsent: tuple[Sequence[Record], Mapping[int, AilfError]] | None = None
+        self._left: list[Record] = []
+        self._is_flooded = False
         # A daemon, so that a program that forgets to stop can exit.
         self._thread = threading.Thread(target=self._run, name=f"ailf journal {door.path.name}", daemon=True)
 
@@ -97,43 +99,46 @@ class Writer:
             unwritten=waiting + len(self._lines),
             oldest_seconds=age,
             last_error=None if trouble is None else str(trouble),
+            left_out=self._backlog.left_out,
         )
 
     async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a piece of work on the writer's connection, between two batches.
 
         Args:
-            work: called in the writer's thread; it begins and ends its own transaction.
+            work: called in the writer's thread, and again where it met somebody else's lock; it begins and ends
+                its own transactions.
 
         Returns:
             What it returns.
 
         Raises:
-            JournalError: the journal cannot be written.
+            JournalError: the journal cannot be written, or is being closed.
         """
+        if self._closing_at is not None:
+            raise JournalError(f"The journal {self._path} is being closed, and takes nothing new.")
         future: asyncio.Future[T] = self._loop.create_future()
+
+        def refuse(error: BaseException) -> None:
+            self._answer(_fail, future, error)
 
         def run() -> None:
             try:
-                result = work(self._door.enter())
-                self._door.leave()
+                result = self._committer.do(work)
             except (sqlite3.Error, OSError) as error:
-                self._door.roll_back()
-                self._tell(_fail, future, journal_error(error, self._path, "written"))
+                refuse(journal_error(error, self._path, "written"))
             except BaseException as error:  # noqa: BLE001 - whatever it is, the caller hears of it
-                self._door.roll_back()
-                self._tell(_fail, future, error)
+                refuse(error)
             else:
-                self._tell(_succeed, future, result)
+                self._answer(_succeed, future, result)
 
-        self._backlog.put_work(run)
+        self._backlog.put_work(Piece(run, refuse))
         return await future
 
     def look_after_the_place(self) -> None:
         """See whether the journal's files are still there, where nothing is written for a while; from any thread."""
-        if self._trouble is None and self._door.look() is not Displacement.NONE:
-            with suppress(JournalError):
-                self._backlog.put_work(self._mind_the_place)
+        if self._trouble is None and self._closing_at is None and self._door.look() is not Displacement.NONE:
+            self._backlog.put_work(Piece(self._mind_the_place, lambda _: None))
 
     def _mind_the_place(self) -> None:
         try:
@@ -141,8 +146,12 @@ class Writer:
         except JournalError as error:
             self._keep([], error)
 
+    def leave_to_the_parent(self) -> None:
+        """In a forked child: take no more lines."""
+        self._lines.close()
+
     def close(self, patience: float = CLOSING_PATIENCE_SECONDS) -> list[Record]:
-        """Write what is left, and end the thread; blocks until then.
+        """Write what is left, and end the thread; blocks until then. Whoever waits for what cannot be written is told.
 
         Args:
             patience: for how many seconds to go on trying on a journal that takes no writes.
@@ -150,183 +159,173 @@ class Writer:
         Returns:
             The records that could not be written.
         """
-        self._backlog.close(patience)
-        self._thread.join()
+        is_over = self.close_at_exit(patience, STUCK_SECONDS)
         self._lines.close()
+        # What has not ended is in a call that does not come back, and changes nothing meanwhile.
+        left = self._left if is_over else self._backlog.left()
         lines = Counter(line.task_id for line in self._lines.take())
-        return self._backlog.left() + [
-            (left_out_line(task_id, 0, number), None, None) for task_id, number in lines.items()
-        ]
+        return left + [(left_out_line(task_id, 0, number), None, None) for task_id, number in lines.items()]
 
-    def leave_to_the_parent(self) -> None:
-        """In a forked child: take no more lines."""
-        self._lines.close()
-
-    def close_at_exit(self, patience: float) -> bool:
+    def close_at_exit(self, patience: float, longer: float = 0) -> bool:
         """The same for a process that ends in any case; returns whether the thread has ended in time."""
-        self._backlog.close(patience)
-        self._thread.join(patience)
+        self.close_soon(patience)
+        self._thread.join(patience + longer)
         return not self._thread.is_alive()
 
+    def close_soon(self, patience: float = CLOSING_PATIENCE_SECONDS) -> None:
+        """The same, without waiting for it."""
+        self._closing_at = time.monotonic() + patience
+        self._backlog.wake()
+
     def _run(self) -> None:
-        while (taken := self._backlog.take()) is not None:
-            records, work = taken
-            # After the records: what a task has logged is in the file when its end is.
-            lines = self._lines.take()
-            if records or lines or self._trouble is not None:
-                self._write(records, lines)
-            for piece in work:
-                piece()
-            self._check_point_if_due()
-        if self._trouble is None and (lines := self._lines.take()):
-            self._write([], lines)
+        while not self._is_over():
+            try:
+                self._backlog.gather(self._pause())
+                if self._is_due():
+                    self._turn()
+            except BaseException as error:  # noqa: BLE001 - the thread outlives whatever happens in it
+                # What comes on top of it must not end the thread either: the next turn tries again.
+                with suppress(BaseException):
+                    self._survive(error)
+        self._leave()
+
+    def _is_over(self) -> bool:
+        closing_at = self._closing_at
+        return closing_at is not None and (self._backlog.is_empty or time.monotonic() >= closing_at)
+
+    def _pause(self) -> float | None:
+        """For how many seconds there is nothing to do; None until something comes."""
+        if self._trouble is None:
+            return None if self._backlog.is_empty and self._closing_at is None else 0
+        if self._backlog.has_callers:
+            return 0
+        pause = max(0.0, self._retry_at - time.monotonic())
+        return pause if self._closing_at is None else min(pause, FIRST_RETRY_SECONDS)
+
+    def _is_due(self) -> bool:
+        """Whether to write now: trouble is left in peace for a while, unless somebody waits for an answer."""
+        if self._trouble is None or self._backlog.has_callers or self._closing_at is not None:
+            return True
+        return time.monotonic() >= self._retry_at
+
+    def _while_waiting(self) -> bool:
+        """While another program holds the lock; whether to go on waiting."""
+        self._backlog.gather()
+        return self._closing_at is None or time.monotonic() < self._closing_at
+
+    def _turn(self) -> None:
+        """One batch, and the pieces of work that wait."""
+        self._tell_of_a_flood()
+        records = self._backlog.take()
+        # After the records: what a task has logged is in the file when its end is.
+        lines = self._lines.take()
+        if records or lines or self._trouble is not None:
+            self._write(records, lines)
+        for piece in self._backlog.take_work():
+            piece.run()
+        self._committer.check_point_if_due()
 
     def _write(self, records: list[Record], lines: list[Logged]) -> None:
         try:
-            records = self._without_the_unsure(records)
-            self._commit_together(records, lines)
-        except Exception as error:  # noqa: BLE001 - the thread outlives whatever a record does to it
-            self._book.forget()
-            if _is_about_the_journal(error):
-                self._lines.put_back(lines)
-                self._keep(records, error)
-            else:
-                self._door.roll_back()
-                self._write_one_by_one(records, lines)
-        else:
-            self._settle(records)
-
-    def _check_point_if_due(self) -> None:
-        """Bring the write-ahead log into the file now and then, when whoever waited for a commit has been told.
-
-        SQLite would do it within a commit, whose caller would wait for it.
-        """
-        self._commits += 1
-        if self._commits >= COMMITS_A_CHECKPOINT:
-            self._commits = 0
-            with suppress(sqlite3.Error, JournalError):
-                self._door.enter().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-    def _commit_together(self, records: list[Record], lines: list[Logged]) -> None:
-        batch = Batch(self._owner_id)
-        for change, _, _ in records:
-            batch.add(change)
-        connection = self._begin()
-        batch.execute(connection)
-        if lines:
-            self._book.write(connection, lines)
-        elif not records:
-            # Nothing waits, and yet somebody may wait to hear that the journal takes writes again.
-            connection.execute(TOUCH_OWNER.sql, (self._owner_id,))
-        self._commit(connection, records, lines)
-
-    def _begin(self) -> sqlite3.Connection:
-        connection = self._door.enter()
-        if self._backlog.is_closing:
-            connection.execute(f"PRAGMA busy_timeout={CLOSING_BUSY_MILLISECONDS}")
-        connection.execute("BEGIN IMMEDIATE")
-        return connection
-
-    def _commit(self, connection: sqlite3.Connection, records: list[Record], lines: list[Logged]) -> None:
-        connection.execute("COMMIT")
-        try:
-            self._door.leave()
-        except Exception:
-            self._unsure = records
-            # Those nobody waits for: they are where the commit is.
-            lines.clear()
-            raise
-
-    def _without_the_unsure(self, records: list[Record]) -> list[Record]:
-        """What is left to write, once it is known that the last commit went into the journal."""
-        if not self._unsure:
-            return records
-        self._door.enter()
-        committed = set(map(id, self._unsure))
-        self._tell(self._settled, [record for record in records if id(record) in committed], {})
-        self._unsure = []
-        return [record for record in records if id(record) not in committed]
-
-    def _write_one_by_one(self, records: list[Record], lines: list[Logged]) -> None:
-        """Write the records that can be, in one transaction; a bad one does not fail its neighbours."""
-        try:
-            connection = self._begin()
-            refusals: dict[int, AilfError] = {}
-            for index, record in enumerate(records):
-                connection.execute("SAVEPOINT one")
-                try:
-                    batch = Batch(self._owner_id)
-                    batch.add(record[0])
-                    batch.execute(connection)
-                except Exception as error:
-                    if _is_about_the_journal(error):
-                        raise
-                    connection.execute("ROLLBACK TO one")
-                    refusals[index] = _refusal(record[0], error, self._path)
-                connection.execute("RELEASE one")
-            if lines:
-                self._book.write(connection, lines)
-            self._commit(connection, records, lines)
-        except (sqlite3.Error, JournalError) as error:
-            self._book.forget()
+            records = self._without_the_confirmed(records)
+            written = self._committer.write(records, lines)
+        except BaseException as error:
             self._lines.put_back(lines)
+            if not (isinstance(error, Exception) and is_about_the_journal(error)):
+                raise
             self._keep(records, error)
         else:
-            self._settle(records, refusals)
+            self._lines.settle()
+            self._settle(records, written)
 
-    def _settle(self, records: list[Record], refusals: Mapping[int, AilfError] = MappingProxyType({})) -> None:
-        self._backlog.settle()
-        self._lines.settle()
-        if self._trouble is not None:
+    def _without_the_confirmed(self, records: list[Record]) -> list[Record]:
+        """What is left to write, once it is known that an earlier commit went into the journal."""
+        if not (confirmed := self._committer.confirmed()):
+            return records
+        self._deliveries.send(confirmed)
+        ids = set(map(id, confirmed))
+        self._backlog.under_way = [record for record in records if id(record) not in ids]
+        return self._backlog.under_way
+
+    def _settle(self, records: Sequence[Record], written: Written) -> None:
+        """Take note of what is committed, and tell its callers."""
+        refusals = written.refusals
+        if written.kept:
+            ids = {id(record) for record in written.kept}
+            settled = [index for index, record in enumerate(records) if id(record) not in ids]
+            refusals = {place: refusals[index] for place, index in enumerate(settled) if index in refusals}
+            records = [records[index] for index in settled]
+        self._unsent = (records, refusals)
+        self._backlog.settle(written.kept)
+        if written.why is not None:
+            self._be_in_trouble(journal_error(written.why, self._path, "written"))
+        elif self._trouble is not None:
             self._trouble = None
+            self._retry_at = 0.0
             self._retry_seconds = FIRST_RETRY_SECONDS
-            dropped = self._backlog.dropped()
-            lost = f"{dropped} reports of progress were dropped" if dropped else "nothing was lost"
-            log.warning("The journal %s takes writes again; %s.", self._path, lost)
-        self._tell(self._settled, records, refusals)
+            log.warning("The journal %s takes writes again; no transition and no result was lost.", self._path)
+        self._send()
 
-    def _keep(self, records: list[Record], error: Exception) -> None:
+    def _keep(self, records: Sequence[Record], error: Exception) -> None:
         """Refuse the submissions and keep all else, in order, for the next try."""
-        self._door.roll_back()
         trouble = error if isinstance(error, JournalError) else journal_error(error, self._path, "written")
-        if self._trouble is None:
-            log.warning("%s Running tasks run on; what they did is kept in memory until it can be written.", trouble)
-        self._trouble = trouble
-        unsure = set(map(id, self._unsure))
-        refused = [record for record in records if can_be_refused(record) and id(record) not in unsure]
-        kept = [record for record in records if not can_be_refused(record) or id(record) in unsure]
-        self._backlog.put_back(kept, self._retry_seconds)
-        self._retry_seconds = min(2 * self._retry_seconds, LAST_RETRY_SECONDS)
+        refused = [record for record in records if self._committer.can_be_refused(record)]
         if refused:
-            self._tell(self._settled, refused, dict.fromkeys(range(len(refused)), trouble))
+            self._unsent = (refused, dict.fromkeys(range(len(refused)), trouble))
+        self._backlog.settle([record for record in records if not self._committer.can_be_refused(record)])
+        self._be_in_trouble(trouble)
+        self._send()
 
-    def _tell(self, function: Callable[..., None], *arguments: object) -> None:
+    def _be_in_trouble(self, trouble: JournalError) -> None:
+        was_well = self._trouble is None
+        self._trouble = trouble
+        self._retry_at = time.monotonic() + self._retry_seconds
+        self._retry_seconds = min(2 * self._retry_seconds, LAST_RETRY_SECONDS)
+        if was_well:
+            log.warning("%s Running tasks run on; what they did is kept in memory until it can be written.", trouble)
+
+    def _survive(self, error: BaseException) -> None:
+        """The last resort: what is committed is told, whatever else is under way is kept, and health says why."""
+        self._committer.roll_back()
+        under_way = self._backlog.under_way
+        if under_way and self._committer.is_committed:
+            self._unsent = self._unsent or (under_way, NONE_REFUSED)
+            self._backlog.settle()
+        elif under_way:
+            self._backlog.settle(under_way)
+        self._be_in_trouble(journal_error(error, self._path, "written"))
+        self._send()
+
+    def _tell_of_a_flood(self) -> None:
+        """Say once that reports are left out, and again only if all could be written meanwhile."""
+        if self._backlog.is_thinned and not self._is_flooded:
+            log.warning(
+                "More reports of progress come than can wait to be written to the journal %s: those in the middle are "
+                "left out, and the timeline of each task says how many.",
+                self._path,
+            )
+        self._is_flooded = self._backlog.is_thinned
+
+    def _send(self) -> None:
+        if self._unsent is not None:
+            self._deliveries.send(*self._unsent)
+            self._unsent = None
+
+    def _leave(self) -> None:
+        """At the end of the thread: answer all who still wait."""
+        self._send()
+        self._left = self._backlog.left()
+        if self._left:
+            unwritten = [in_words(change) for change, _, _ in self._left]
+            error = unwritten_error(self._path, unwritten, self._trouble)
+            self._deliveries.send(self._left, dict.fromkeys(range(len(self._left)), error))
+        for piece in self._backlog.take_work():
+            piece.refuse(JournalError(f"The journal {self._path} was closed before this could be done."))
+
+    def _answer(self, function: Callable[..., None], *arguments: object) -> None:
         # A loop that was closed without a stop hears nothing; what was written is written.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
-
-    def _settled(self, records: Iterable[Record], refusals: Mapping[int, AilfError]) -> None:
-        for index, (_, done, about) in enumerate(records):
-            if done is not None:
-                done(about, refusals.get(index))
-        self._on_commit()
-
-
-def _is_about_the_journal(error: Exception) -> bool:
-    if isinstance(error, JournalError):
-        return not isinstance(error, TaskConflictError)
-    return isinstance(error, sqlite3.Error) and not isinstance(error, ROW_ERRORS)
-
-
-def _refusal(change: Change, error: Exception, path: Path) -> AilfError:
-    task_id = change.task_id
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_PRIMARYKEY":
-        return DuplicateTaskError(
-            f"A task with the id {task_id!r} is in the journal already; choose another id, or let submit choose one."
-        )
-    refusal = TaskConflictError(f"The journal {path} refuses a change of the task {task_id!r}: {error}")
-    refusal.__cause__ = error
-    return refusal
 
 
 def _succeed(future: asyncio.Future[T], result: T) -> None:

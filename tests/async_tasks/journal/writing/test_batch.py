@@ -51,7 +51,7 @@ def written(connection: sqlite3.Connection, batches: list[list[Change]]) -> list
     """What the journal holds after these batches, and nothing else."""
     connection.execute("DELETE FROM tasks")
     for batch in batches:
-        made = Batch("o1")
+        made = Batch("o1", 0)
         for change in batch:
             made.add(change)
         made.execute(connection)

@@ -10,6 +10,7 @@ import pytest
 
 from ailf.async_tasks.journal.care import owners
 from ailf.async_tasks.journal.care.migrate import ensure_current
+from ailf.async_tasks.journal.writing import commit
 from ailf.async_tasks.journal.writing.door import Door
 from ailf.async_tasks.journal.writing.writer import Writer
 from ailf.async_tasks.model import Change, Progressed
@@ -19,13 +20,16 @@ from tests.conftest import until
 
 
 async def test_a_lock_refuses_submissions_and_keeps_outcomes(
-    desk: Desk, lock: Callable[[], sqlite3.Connection], caplog: pytest.LogCaptureFixture
+    desk: Desk,
+    lock: Callable[[], sqlite3.Connection],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """While another program holds the journal, what has happened waits in order, and is written afterwards."""
     desk.record("a", submitted("a", starts=True))
     desk.record("b", submitted("b"))
     await until(lambda: len(desk.answers) == 2)
-    desk.connection.execute("PRAGMA busy_timeout=5")
+    monkeypatch.setattr(commit, "BUSY_PATIENCE_SECONDS", 0.005)
     holder = lock()
     desk.record("a 10", Progressed("a", NOW, 10, None))
     desk.record("b starts", started("b"))
@@ -53,12 +57,15 @@ async def test_a_lock_refuses_submissions_and_keeps_outcomes(
 
 
 async def test_each_episode_of_trouble_is_told_once(
-    desk: Desk, lock: Callable[[], sqlite3.Connection], caplog: pytest.LogCaptureFixture
+    desk: Desk,
+    lock: Callable[[], sqlite3.Connection],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One warning when it begins and one when it is over, however often the writer tries in between."""
     desk.record("a", submitted("a", starts=True))
     await until(lambda: desk.answers)
-    desk.connection.execute("PRAGMA busy_timeout=1")
+    monkeypatch.setattr(commit, "BUSY_PATIENCE_SECONDS", 0.001)
     for episode in (1, 2):
         holder = lock()
         for attempt in range(3):
@@ -97,11 +104,13 @@ async def test_close_writes_what_is_left(desk: Desk) -> None:
     assert desk.rows("SELECT count(*) FROM tasks") == [(100,)]
 
 
-async def test_close_reports_what_it_could_not_write(desk: Desk, lock: Callable[[], sqlite3.Connection]) -> None:
+async def test_close_reports_what_it_could_not_write(
+    desk: Desk, lock: Callable[[], sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It gives up after a while, and hands back the changes in their order."""
     desk.record("a", submitted("a", starts=True))
     await until(lambda: desk.answers)
-    desk.connection.execute("PRAGMA busy_timeout=1")
+    monkeypatch.setattr(commit, "BUSY_PATIENCE_SECONDS", 0.001)
     lock()
     changes: list[Change] = [Progressed("a", NOW, 10, None), completed("a")]
     for change in changes:
