@@ -27,11 +27,9 @@ Retention = Mapping[TaskStatus, timedelta]
 _UNITS = {"day": 86_400, "hour": 3_600, "minute": 60}
 
 # From the owners to their tasks, never the other way round: what is kept is not looked at.
-# Nobody's task has ended before its owner started, which leaves out most owners of a journal of many short runs.
 _DUE = """\
 SELECT tasks.rowid, tasks.id FROM owners CROSS JOIN tasks ON tasks.owner_id = owners.id
-WHERE owners.retention IS :policy AND owners.started_at < :before
-AND tasks.status = :status AND tasks.completed_at < :before
+WHERE owners.retention IS :policy AND tasks.status = :status AND tasks.completed_at < :before
 LIMIT :most"""
 _OLDEST = """\
 SELECT rowid, id FROM tasks
