@@ -15,8 +15,11 @@ from datetime import UTC, datetime, timedelta
 from ailf.async_tasks.journal.form import time_text
 from ailf.async_tasks.states import ENDED, TaskStatus
 
-ROWS_A_STEP = 200
-"""How many rows one transaction deletes: tasks, their events and their log lines."""
+ROWS_A_STEP = 100
+"""How many rows one transaction deletes: tasks, their events and their log lines ..."""
+
+TASKS_A_STEP = 15
+"""... and of these how many tasks, each of which is in all the indexes."""
 
 PAGES_A_STEP = 100
 """How many pages one transaction gives back to the file system, of 4 KiB each."""
@@ -123,7 +126,7 @@ def delete_step(
         before: the time (UTC) before which they must have ended.
         so_far: how many tasks this round has deleted, by end state; what is deleted now is written down with it.
     """
-    values = {"policy": rule.policy, "status": rule.status, "before": time_text(before), "most": ROWS_A_STEP // 2}
+    values = {"policy": rule.policy, "status": rule.status, "before": time_text(before), "most": TASKS_A_STEP}
     return _delete(connection, connection.execute(_DUE, values).fetchall(), rule.status, so_far)
 
 
@@ -135,7 +138,7 @@ def prune_step(connection: sqlite3.Connection, status: TaskStatus, before: datet
         status: the end state.
         before: the time (UTC).
     """
-    values = {"status": status, "before": time_text(before), "most": ROWS_A_STEP // 2}
+    values = {"status": status, "before": time_text(before), "most": TASKS_A_STEP}
     return _delete(connection, connection.execute(_OLDEST, values).fetchall(), status, None)
 
 
