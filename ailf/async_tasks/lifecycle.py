@@ -120,6 +120,8 @@ class Lifecycle:
             self._starting = None
         session = self._session
         if session is not None and session.loop.is_closed():
+            # A forked child has a copy of it, which is the parent's to close.
+            session.assert_not_inherited()
             self._session = self._stopping = None
             await in_own_thread(session.abandon)
 

@@ -145,6 +145,30 @@ def test_a_forked_child_does_not_use_its_parents_manager(journal: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.parametrize("call", ["start", "stop"])
+def test_a_forked_child_does_not_put_its_parents_manager_in_order(journal: Path, call: str) -> None:
+    """Where the parent's loop was closed without a stop, what was left open is the parent's to close."""
+    program = f"""
+    manager = TaskManager(journal)
+    async def main():
+        await manager.start()
+        await manager.submit(asyncio.sleep(3600), task_id="running")
+    asyncio.run(main())
+    if (pid := os.fork()) == 0:
+        try:
+            asyncio.run(manager.{call}())
+        except ManagerError as error:
+            os._exit(0 if "after a fork" in str(error) else 8)
+        os._exit(9)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    asyncio.run(manager.stop())
+    """
+    status, output, errors = run(program, journal)
+    assert (status, output) == (0, "0\n"), errors
+    assert rows(journal) == [("running", "cancelled", "cancelled", None)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 def test_a_forked_child_of_a_task_cannot_report_for_it(journal: Path) -> None:
     """``current_task()`` goes along with the context, and refuses: nobody would write the report."""
     program = """
