@@ -2,9 +2,10 @@
 
 ``python -m tests.faults.chaos --seconds 60 --seed 7`` prints what it did as one line of figures.
 
-Workers run tasks and say what was acknowledged to them. Meanwhile they are killed, stopped and
-continued, their disk is made small, and a stranger locks the journal. In the end the journal must have
-everything that was acknowledged, and no task of a process that lived may be FAILED for its death.
+Workers run tasks and say what was acknowledged to them. Meanwhile they are killed, stopped and continued, fork
+children that want to use the journal too, lose their lock files, their disk is made small, and a stranger locks
+the journal. In the end the journal must have everything that was acknowledged, and no task of a process that lived
+may be FAILED for its death.
 """
 
 import argparse
@@ -24,9 +25,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from ailf.async_tasks.journal.care.locks import LOCK_PATTERN
+from ailf.async_tasks.journal.form import owners_folder
 from tests.faults.check import assert_sound, ends_in, recover
 from tests.faults.children import CONTEXT, PATIENCE_SECONDS
-from tests.faults.worker import work
+from tests.faults.worker import FORK, work
 
 WORKERS = 4
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
@@ -95,7 +98,17 @@ class Chaos:
         """Torment for so long, then check; returns the figures."""
         for _ in range(WORKERS):
             self._start()
-        actions = (self._kill, self._kill, self._pause, self._lock, self._lock, self._fill_disk, self._restart)
+        actions = (
+            self._kill,
+            self._kill,
+            self._pause,
+            self._lock,
+            self._lock,
+            self._fill_disk,
+            self._restart,
+            self._fork,
+            self._tidy_up,
+        )
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._random.choice(actions)()
@@ -131,6 +144,17 @@ class Chaos:
         time.sleep(self._random.uniform(0.05, 1.0))
         os.kill(worker.process.pid, signal.SIGCONT)
         self.figures["paused"] += 1
+
+    def _fork(self) -> None:
+        # One that has not said anything may not listen to signals yet.
+        if ready := [worker for worker in self._workers if worker.said]:
+            os.kill(self._random.choice(ready).process.pid, FORK)
+
+    def _tidy_up(self) -> None:
+        """Remove the lock file of somebody, who is alive as a rule."""
+        if files := sorted(owners_folder(self._journal).glob(LOCK_PATTERN)):
+            self._random.choice(files).unlink(missing_ok=True)
+            self.figures["lock files removed"] += 1
 
     def _lock(self) -> None:
         stranger = sqlite3.connect(self._journal, timeout=0.2, isolation_level=None)
@@ -179,6 +203,9 @@ class Chaos:
             case {"what": "refused", "id": task_id}:
                 self.figures["refused"] += 1
                 assert task_id not in ends, f"{task_id} was refused and is in the journal"
+            case {"what": "forked", "exit_code": code}:
+                self.figures["forked"] += 1
+                assert code == 0, f"a child of {worker.name} was not refused the journal ({code})"
             case {"what": "broken"}:
                 raise AssertionError(f"{worker.name} broke:\n{line['traceback']}")
 

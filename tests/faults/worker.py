@@ -1,6 +1,9 @@
 """A worker of the chaos: it runs tasks of every kind until it is told to stop, and says what was acknowledged."""
 
 import asyncio
+import os
+import signal
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,26 +13,32 @@ from random import Random
 from typing import Any
 
 from ailf.async_tasks import TaskManager, current_task
-from ailf.errors import JournalError, TaskCancelledError, TaskFailedError
+from ailf.errors import JournalError, ManagerError, TaskCancelledError, TaskFailedError
 from tests.faults.children import be_quick
 from tests.faults.scenario import failing, quick, threaded
 
 AT_A_TIME = 6
 
+FORK = signal.SIGUSR1
+"""Has a worker fork a child."""
+
 
 class _Worker:
     def __init__(self, pipe: Connection, journal: Path, name: str, seed: int) -> None:
         self._pipe = pipe
+        self._journal = journal
         self._name = name
         self._random = Random(seed)
         self._manager = TaskManager(journal, retention=None, max_concurrency=5, cleanup_interval=0.2)
         self._number = 0
         self._is_told_to_stop = asyncio.Event()
+        self._children: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Work until told to stop."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pipe.fileno(), self._is_told_to_stop.set)
+        loop.add_signal_handler(FORK, self._fork)
         while True:
             try:
                 await self._manager.start()
@@ -38,7 +47,37 @@ class _Worker:
                 self._say("not started", error=str(error))
                 await asyncio.sleep(0.02)
         await asyncio.gather(*(self._one_after_the_other() for _ in range(AT_A_TIME)))
+        await asyncio.gather(*self._children)
         await self._manager.stop(drain=0.05)
+
+    def _fork(self) -> None:
+        lives = self._random.uniform(0, 0.5)
+        if (pid := os.fork()) == 0:
+            os.close(self._pipe.fileno())
+            os._exit(self._as_child(lives))
+        self._children.add(asyncio.get_running_loop().create_task(self._has_child(pid)))
+
+    def _as_child(self, lives: float) -> int:
+        """Use the journal as a program would that knows of no harm; the exit code says whether that was refused."""
+
+        async def use() -> None:
+            async with TaskManager(self._journal, retention=None) as manager:
+                await manager.submit(quick, task_id=f"child-{os.getpid()}")
+
+        asyncio._set_running_loop(None)
+        try:
+            asyncio.run(use())
+        except ManagerError:
+            # It outlives its parent, now and then, and must not keep it alive in the eyes of others.
+            time.sleep(lives)
+            return 0
+        except BaseException:  # noqa: BLE001 - nobody is there who could be told more
+            return 2
+        return 1
+
+    async def _has_child(self, pid: int) -> None:
+        _, status = await asyncio.to_thread(os.waitpid, pid, 0)
+        self._say("forked", exit_code=os.waitstatus_to_exitcode(status))
 
     async def _one_after_the_other(self) -> None:
         while not self._is_told_to_stop.is_set():
