@@ -10,6 +10,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
+from ailf.async_tasks.encoding import Coders
 from ailf.async_tasks.journal.form import ENVIRONMENT_VARIABLE, encode_metadata, journal_path, storable
 from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import ENDED, TaskStatus
@@ -139,6 +140,22 @@ def seconds(value: object, what: str, *, zero: bool = False) -> float:
 def optional_seconds(value: object, what: str, *, zero: bool = False) -> float | None:
     """The same, where None means no limit."""
     return None if value is None else seconds(value, what, zero=zero)
+
+
+def coders(encoder: object, decoder: object) -> Coders:
+    """How an application puts results into JSON and takes them out again.
+
+    Raises:
+        InvalidTypeError: one of them cannot be called.
+        InvalidArgumentError: one is there and the other is not.
+    """
+    for coder, what in ((encoder, "encoder"), (decoder, "decoder")):
+        if coder is not None and not callable(coder):
+            raise InvalidTypeError(f"{what} is {_shown(coder)}; give a function of one argument, or leave it out.")
+    if (encoder is None) != (decoder is None):
+        given, missing = ("decoder", "encoder") if encoder is None else ("encoder", "decoder")
+        raise InvalidArgumentError(f"there is an {given} and no {missing}; what one makes only the other understands.")
+    return Coders(encoder, decoder)  # type: ignore[arg-type]  # it can be called, and more cannot be seen
 
 
 def journal(value: object) -> Path | None:

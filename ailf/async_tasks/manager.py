@@ -7,20 +7,20 @@ from typing import Any
 
 from ailf.async_tasks import arguments
 from ailf.async_tasks.arguments import Parent
+from ailf.async_tasks.encoding import Coder
+from ailf.async_tasks.endings import value_of
 from ailf.async_tasks.history import History
 from ailf.async_tasks.ids import new_id
 from ailf.async_tasks.journal import Durability, MigrateMode
 from ailf.async_tasks.log_watching import follow_logs
-from ailf.async_tasks.model import Health, LogLine, Outcome, TaskEvent
-from ailf.async_tasks.running import Job, Observer, Submittable, TaskLog, discard
+from ailf.async_tasks.model import Ending, Health, LogLine, TaskEvent
+from ailf.async_tasks.running import RESULT_MEMORY_BYTES, Job, Observer, Submittable, TaskLog, discard
 from ailf.async_tasks.settings import Settings
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import follow
 from ailf.errors import (
     InvalidTypeError,
     ManagerError,
-    TaskCancelledError,
-    TaskFailedError,
     TaskNotFoundError,
     WaitTimeoutError,
 )
@@ -42,6 +42,9 @@ class TaskManager(History):
         indexed_metadata: Iterable[str] = (),
         capture_logs: str | int | None = None,
         log_limit: int = 1_000,
+        result_memory: int = RESULT_MEMORY_BYTES,
+        encoder: Coder | None = None,
+        decoder: Coder | None = None,
     ) -> None:
         """Configure a manager; nothing is opened before ``start``.
 
@@ -66,6 +69,12 @@ class TaskManager(History):
                 level or above, is kept in the journal. None captures nothing.
             log_limit: how many lines of a task's log are kept, its first and its last; of more, one line says how
                 many are left out.
+            result_memory: how many bytes of results to keep in memory that JSON does not hold exactly, as far as
+                their size can be told; the ones that were least recently read go first, and are from then on
+                what they are after a restart. The last one stays, however large it is.
+            encoder: makes of a result that JSON does not hold exactly what JSON holds; called on the event loop. What
+                it raises is logged, and the result kept without it.
+            decoder: makes the result of that again, whenever it is read; goes with ``encoder``.
 
         Raises:
             InvalidTypeError: an argument is of a wrong type.
@@ -83,6 +92,8 @@ class TaskManager(History):
             indexed_metadata=arguments.keys(indexed_metadata, "indexed_metadata"),
             log_level=None if capture_logs is None else arguments.log_level(capture_logs, "capture_logs")[0],
             log_limit=arguments.count(log_limit, "log_limit", least=2),
+            result_memory=arguments.count(result_memory, "result_memory"),
+            coders=arguments.coders(encoder, decoder),
         )
         super().__init__(settings, [TaskLog()])
 
@@ -197,10 +208,10 @@ class TaskManager(History):
             InvalidArgumentError: ``timeout`` is negative.
         """
         try:
-            outcome = await self._outcome(task_id, timeout)
+            ending = await self._ending(task_id, timeout)
         except WaitTimeoutError:
             return None
-        return None if outcome is None or outcome.status is not TaskStatus.COMPLETED else outcome.value
+        return None if ending is None or ending.outcome.status is not TaskStatus.COMPLETED else ending.outcome.value
 
     async def result(self, task_id: str, timeout: float | timedelta | None = None) -> Any:
         """Wait until a task ends, without disturbing it, and return or raise how it ended.
@@ -213,7 +224,8 @@ class TaskManager(History):
             What the task returned.
 
         Raises:
-            TaskFailedError: it failed; the recorded traceback is a note of the error.
+            TaskFailedError: it failed. Its cause is what the task raised, where this process ran it and still has that
+                (it keeps the last hundred); the recorded traceback is a note.
             TaskCancelledError: it was cancelled.
             TaskNotFoundError: it is unknown.
             WaitTimeoutError: it was unfinished when ``timeout`` had passed. It is a TimeoutError.
@@ -221,25 +233,10 @@ class TaskManager(History):
             ManagerError: called by the task itself, or on another event loop than ``start``.
             InvalidArgumentError: ``timeout`` is negative.
         """
-        outcome = await self._outcome(task_id, timeout)
-        if outcome is None:
+        ending = await self._ending(task_id, timeout)
+        if ending is None:
             raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
-        if outcome.status is TaskStatus.CANCELLED:
-            raise TaskCancelledError(
-                f"Task {task_id} was cancelled ({outcome.reason}).", task_id=task_id, reason=outcome.reason
-            )
-        if outcome.status is TaskStatus.FAILED:
-            error = TaskFailedError(
-                f"Task {task_id} failed: {outcome.error}",
-                task_id=task_id,
-                reason=outcome.reason,
-                error=outcome.error,
-                error_type=outcome.error_type,
-            )
-            if outcome.traceback is not None:
-                error.add_note(outcome.traceback)
-            raise error
-        return outcome.value
+        return value_of(task_id, ending)
 
     async def watch(self, task_id: str | None = None, *, after: int | None = None) -> AsyncIterator[TaskEvent]:
         """Iterate over events: those that the journal has, then each new one, with no gap between the two.
@@ -332,10 +329,10 @@ class TaskManager(History):
         """
         return await self._accepting().clean_up()
 
-    async def _outcome(self, task_id: str, timeout: float | timedelta | None) -> Outcome | None:
+    async def _ending(self, task_id: str, timeout: float | timedelta | None) -> Ending | None:
         session = self._here()
         known_id = arguments.known_task_id(task_id)
         seconds = arguments.optional_seconds(timeout, "timeout", zero=True)
         if session.task_around() == known_id:
             raise ManagerError(f"Task {task_id} waits for its own end; wait for it from outside of it.")
-        return await session.outcome(known_id, seconds)
+        return await session.ending(known_id, seconds)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from ailf.async_tasks.states import EventKind, Reason, ResultFormat, TaskStatus
@@ -134,6 +134,15 @@ class Health:
 Microseconds = int
 """A time, counted from the beginning of 1970 (UTC); as a number, since taking a datetime costs several times that."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def microseconds_of(moment: datetime) -> Microseconds:
+    """A time as it is counted."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 # Outcomes and changes are made for every task, and tuples are made in a fraction of a dataclass's time.
 
 
@@ -148,6 +157,28 @@ class Outcome(NamedTuple):
     traceback: str | None = None
     fatal: BaseException | None = None
     """A KeyboardInterrupt or SystemExit, which is raised again once the outcome is written."""
+    exception: BaseException | None = None
+    """What it raised, in the process that ran it, for as long as that remembers it."""
+
+    @property
+    def failure(self) -> str:
+        """Why it failed, in words: ``KeyError: 'user'``; what ailf says of a task it has ended is whole as it is."""
+        return failure_text(self.error_type if self.reason is Reason.ERROR else None, self.error or "")
+
+
+def failure_text(error_type: str | None, error: str) -> str:
+    """An exception in words, by the name of its type and its text: ``KeyError: 'user'``."""
+    if error_type is None or error == error_type.rpartition(".")[2]:
+        # The text of an exception that has none is the name of its type.
+        return error_type or error
+    return f"{error_type}: {error}"
+
+
+class Ending(NamedTuple):
+    """How a task ended, and what it is called."""
+
+    name: str
+    outcome: Outcome
 
 
 class Submitted(NamedTuple):

@@ -13,9 +13,9 @@ from typing import TypeVar
 from ailf.async_tasks.families import Families
 from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal import Journal
-from ailf.async_tasks.journal.form import inherited_error, task_info
-from ailf.async_tasks.journal.reading import Row, existing_query, task_query
-from ailf.async_tasks.model import Outcome, TaskInfo
+from ailf.async_tasks.journal.form import inherited_error, microseconds_text, task_info
+from ailf.async_tasks.journal.reading import Row, existing_query, submission_query, task_query
+from ailf.async_tasks.model import Ending, Outcome, TaskInfo
 from ailf.async_tasks.others import Others
 from ailf.async_tasks.running import Capturing, Desk, LiveTask, LiveTasks, Observer, Observers, Phase, current_id
 from ailf.async_tasks.settings import Settings
@@ -114,7 +114,11 @@ class Session:
         journal.attach(loop, self.commits.notify, settings.log_limit)
         take_line = journal.writer.log
         self._desk = Desk(journal.path.resolve(), self.report, take_line, self.assert_not_inherited, settings.log_level)
-        self.live = LiveTasks(journal.writer.record, self._desk, settings.max_concurrency, Observers(observers))
+        self.live = LiveTasks(
+            *(journal.writer.record, self._desk, settings.max_concurrency, Observers(observers)),
+            result_memory=settings.result_memory,
+            encoder=settings.coders.encoder,
+        )
         self.families = Families(journal, self.live, self._desk, self.cancel)
         self._cleaner: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -145,11 +149,10 @@ class Session:
         """
         await self.journal.recover()
         deleted = await self.journal.delete_ended()
-        if deleted:
-            self.live.remembered.forget_outcomes()
         if kept := self.live.remembered.result_ids():
             existing = {task_id for (task_id,) in await self.journal.areader.rows(existing_query(kept))}
-            self.live.remembered.forget(task_id for task_id in kept if task_id not in existing)
+            for task_id in set(kept) - existing:
+                self.live.remembered.forget(task_id)
         return deleted
 
     async def end(self, drain: float) -> None:
@@ -174,6 +177,7 @@ class Session:
             unwritten = await in_own_thread(self.journal.close)
         finally:
             self.commits.end()
+            self.live.unheard.tell_all()
             if self.journal.is_temporary:
                 await self.commits.all_have_read()
             await self.journal.areader.close()
@@ -203,7 +207,7 @@ class Session:
         caller = asyncio.current_task()
         return None if caller is None else self.live.run_by(caller)
 
-    async def outcome(self, task_id: str, timeout: float | None) -> Outcome | None:
+    async def ending(self, task_id: str, timeout: float | None) -> Ending | None:
         """How a task ended, waiting for that; None if it is unknown.
 
         Within a task of this manager, its slot is somebody else's meanwhile.
@@ -219,10 +223,10 @@ class Session:
         """
         waiter = self._waiter()
         if waiter is None:
-            return await self._outcome_in_time(task_id, timeout)
+            return await self._ending_in_time(task_id, timeout)
         is_for_ever = timeout is None and self.task_around() == waiter.id
         other = self.live.find(task_id) if is_for_ever else None
-        return await self.live.while_waiting(waiter, other, self._outcome_in_time(task_id, timeout))
+        return await self.live.while_waiting(waiter, other, self._ending_in_time(task_id, timeout))
 
     def _waiter(self) -> LiveTask | None:
         """The task of this manager within which the caller runs, if there is one and it has not ended."""
@@ -230,12 +234,12 @@ class Session:
         task = None if task_id is None else self.live.find(task_id)
         return task if task is not None and task.phase is Phase.RUNNING else None
 
-    async def _outcome_in_time(self, task_id: str, timeout: float | None) -> Outcome | None:
+    async def _ending_in_time(self, task_id: str, timeout: float | None) -> Ending | None:
         if timeout is None:
-            return await self._outcome(task_id)
+            return await self._ending(task_id)
         try:
             async with asyncio.timeout(timeout) as limit:
-                return await self._outcome(task_id)
+                return await self._ending(task_id)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -243,17 +247,31 @@ class Session:
                 f"Task {task_id} was unfinished after {timeout:g} seconds; it runs on.", task_id=task_id
             ) from None
 
-    async def _outcome(self, task_id: str) -> Outcome | None:
+    async def _ending(self, task_id: str) -> Ending | None:
         task = self.live.find(task_id)
         if task is not None:
             outcome = await self.live.outcome(task)
             if outcome is not None:
-                return outcome
-        elif outcome := self.live.remembered.outcome(task_id):
-            return outcome
-        return await self._outcome_in_journal(task_id)
+                return Ending(task.name, outcome)
+        elif ending := self._remembered(task_id):
+            return ending
+        return await self._ending_in_journal(task_id)
 
-    async def _outcome_in_journal(self, task_id: str) -> Outcome | None:
+    def _remembered(self, task_id: str) -> Ending | None:
+        """How a task ended that this process ran, as long as it is that task that has the id in the journal."""
+        self.live.unheard.asked(task_id)
+        remembered = self.live.remembered.ending(task_id)
+        if remembered is None:
+            return None
+        created_at, ending = remembered
+        with suppress(JournalError):
+            if self.journal.reader.rows(submission_query(task_id)) != [(microseconds_text(created_at),)]:
+                self.live.remembered.forget(task_id)
+                return None
+        # Where the journal cannot be asked, nobody knows better.
+        return ending
+
+    async def _ending_in_journal(self, task_id: str) -> Ending | None:
         """The end of a task that is not this process's: read, and read again whenever anybody has written."""
         watcher = self.commits.add()
         try:
@@ -265,11 +283,21 @@ class Session:
                 if info is None:
                     return None
                 if info.status.is_ended:
-                    return Outcome(info.status, info.reason, info.result, info.error, info.error_type, info.traceback)
+                    return self._ending_of(info)
                 await watcher.wait()
                 await asyncio.sleep(REST_SECONDS)
         finally:
             self.commits.discard(watcher)
+
+    def _ending_of(self, info: TaskInfo) -> Ending:
+        exception = self.live.remembered.exception_of(info)
+        return Ending(
+            info.name,
+            Outcome(
+                *(info.status, info.reason, info.result, info.error, info.error_type, info.traceback),
+                exception=exception,
+            ),
+        )
 
     def report(self, task_id: str, progress: float, message: str | None) -> bool:
         """Record progress, from any thread: see ``LiveTasks.report``.
@@ -291,11 +319,17 @@ class Session:
 
     def infos(self, rows: Sequence[Row]) -> list[TaskInfo]:
         """The tasks of rows, as this process knows them."""
-        return self.live.laid_over([task_info(row) for row in rows])
+        decoder = self._settings.coders.decoder
+        return self.live.laid_over([task_info(row, decoder) for row in rows])
 
     def info(self, rows: Sequence[Row]) -> TaskInfo | None:
         """The task of the only row; None where there is none."""
-        return self.infos(rows)[0] if rows else None
+        if not rows:
+            return None
+        [info] = self.infos(rows)
+        if info.status is TaskStatus.FAILED:
+            self.live.unheard.asked(info.id)
+        return info
 
     def _in_journal(self, task_id: str) -> TaskInfo | None:
         return self.info(self.journal.reader.rows(task_query(task_id)))
@@ -320,5 +354,5 @@ class Session:
             return False
         # A dead owner hears nothing.
         await self.journal.recover()
-        outcome = await self._outcome_in_journal(task_id)
-        return outcome is not None and outcome.status is TaskStatus.CANCELLED
+        ending = await self._ending_in_journal(task_id)
+        return ending is not None and ending.outcome.status is TaskStatus.CANCELLED

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ailf.async_tasks.encoding import Coders
 from ailf.async_tasks.journal import Durability, MigrateMode, Retention
 
 
@@ -22,3 +23,5 @@ class Settings:
     log_level: int | None
     """From which level on what tasks log is captured; None is nothing."""
     log_limit: int
+    result_memory: int
+    coders: Coders

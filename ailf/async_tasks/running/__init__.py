@@ -5,14 +5,16 @@ arguments and what the journal says of a result and of a record, and nothing of 
 """
 
 from ailf.async_tasks.running.context import CurrentTask, Desk, current_id, current_task, parent_at
+from ailf.async_tasks.running.job import Job, Submittable, discard
 from ailf.async_tasks.running.live import LiveTasks
 from ailf.async_tasks.running.live_task import LiveTask
 from ailf.async_tasks.running.log_capture import Capturing
 from ailf.async_tasks.running.observing import Observer, Observers, TaskLog
 from ailf.async_tasks.running.phases import Phase
-from ailf.async_tasks.running.runner import Job, Submittable, discard
+from ailf.async_tasks.running.remembered import RESULT_MEMORY_BYTES
 
 __all__ = [
+    "RESULT_MEMORY_BYTES",
     "Capturing",
     "CurrentTask",
     "Desk",

@@ -12,18 +12,20 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ailf.async_tasks import arguments
+from ailf.async_tasks.encoding import Coder, encode_result
 from ailf.async_tasks.guard import log
-from ailf.async_tasks.journal.form import encode_result
 from ailf.async_tasks.journal.writing import Record
-from ailf.async_tasks.model import Ended, Outcome, Progressed, Started, Submitted, TaskInfo
+from ailf.async_tasks.model import Ended, Ending, Outcome, Progressed, Started, Submitted, TaskInfo, microseconds_of
 from ailf.async_tasks.running.context import CurrentTask, Desk, enter
+from ailf.async_tasks.running.job import Job
 from ailf.async_tasks.running.live_task import GRACE_SECONDS, LiveTask, resolve
 from ailf.async_tasks.running.log_capture import Capturing
 from ailf.async_tasks.running.observing import Observers
 from ailf.async_tasks.running.phases import Phase
-from ailf.async_tasks.running.remembered import Remembered
-from ailf.async_tasks.running.runner import Job, execute, failed
+from ailf.async_tasks.running.remembered import RESULT_MEMORY_BYTES, Remembered
+from ailf.async_tasks.running.runner import execute, failed
 from ailf.async_tasks.running.slots import Slots
+from ailf.async_tasks.running.unheard import Unheard
 from ailf.async_tasks.states import Reason, ResultFormat, TaskStatus
 from ailf.errors import AilfError, DuplicateTaskError, ManagerError, UnwrittenChangesError
 
@@ -38,7 +40,16 @@ RecordChange = Callable[[Record], None]
 class LiveTasks:
     """The tasks of one manager, the slots they run in, and the queue for a slot."""
 
-    def __init__(self, record: RecordChange, desk: Desk, max_concurrency: int | None, observers: Observers) -> None:
+    def __init__(
+        self,
+        record: RecordChange,
+        desk: Desk,
+        max_concurrency: int | None,
+        observers: Observers,
+        *,
+        result_memory: int = RESULT_MEMORY_BYTES,
+        encoder: Coder | None = None,
+    ) -> None:
         """Begin with none.
 
         Args:
@@ -46,13 +57,17 @@ class LiveTasks:
             desk: what ``current_task()`` calls.
             max_concurrency: how many may run at a time; None is no limit.
             observers: told of each task.
+            result_memory: how many bytes of results to keep that JSON does not hold.
+            encoder: makes JSON of such results.
         """
         self._record = record
         self._observers = observers
+        self._encoder = encoder
         self._slots: Slots[LiveTask | asyncio.Future[None]] = Slots(max_concurrency)
         self._tasks: dict[str, LiveTask] = {}
         self._runners: dict[asyncio.Task[Any], LiveTask] = {}
-        self.remembered = Remembered()
+        self.remembered = Remembered(result_memory)
+        self.unheard = Unheard()
         # Made once: a bound method of its own for each task is one more thing that Python's garbage collector
         # looks at again and again while thousands of tasks wait.
         self._on_ended = self._ended
@@ -102,8 +117,6 @@ class LiveTasks:
             # The submitter was cancelled. The row cannot be called back, so it gets its end.
             self._stop(task, Reason.CANCELLED)
             raise
-        # Whatever had this id before is gone from the journal: somebody has deleted it.
-        self.remembered.forget([task_id])
         if task.outcome is not None:
             return
         self._observers.submitted(task_id, name)
@@ -140,7 +153,8 @@ class LiveTasks:
         if info.status is TaskStatus.COMPLETED:
             return self.remembered.laid_over(info)
         task = self._tasks.get(info.id)
-        if task is None or info.status.is_ended:
+        # An id may come again, as another process's task, while the first one here has not noticed yet.
+        if task is None or info.status.is_ended or task.created_at != microseconds_of(info.created_at):
             return info
         progress, message = task.reported
         return replace(info, progress=progress, progress_message=message)
@@ -375,24 +389,28 @@ class LiveTasks:
             self._end(task, Outcome(TaskStatus.CANCELLED, reason))
 
     def _end(self, task: LiveTask, outcome: Outcome) -> None:
+        text: str | None = None
         result_format: ResultFormat | None = None
         if outcome.status is TaskStatus.COMPLETED:
-            encoded = encode_result(outcome.value)
-            task.result, result_format = encoded.text, encoded.format
-            self.remembered.keep_result(task.id, outcome.value, encoded)
+            text, result_format = task.result = encode_result(outcome.value, self._encoder)
+            if result_format is not ResultFormat.JSON:
+                self.remembered.keep_result(task.id, task.created_at, outcome.value)
         # Before the end is recorded: a report that is recorded behind it knows that it does not count.
         task.outcome = outcome
         task.enter(Phase.ENDING)
-        change = Ended(task.id, task.now(), task.status, outcome, task.result, result_format)
+        change = Ended(task.id, task.now(), task.status, outcome, text, result_format)
         self._record((change, self._on_ended, task))
         self._release_slot(task)
 
     def _ended(self, task: LiveTask, refusal: AilfError | None) -> None:
         if refusal is None and task.outcome is not None:
-            self.remembered.keep_outcome(task.id, task.outcome, task.result)
+            ending = Ending(task.name, task.outcome)
+            self.remembered.keep_ending(task.id, task.created_at, ending, task.result)
             self._observers.ended(task.id, task.name, task.outcome)
+            if task.outcome.status is TaskStatus.FAILED and not task.was_awaited:
+                self.unheard.failed(task.id, ending)
         else:
-            self.remembered.forget([task.id])
+            self.remembered.forget(task.id, task.created_at)
         self._forget(task, refusal)
         # A submission whose caller was cancelled, and that was refused as well, has no end to miss.
         if refusal is not None and task.is_journaled and not isinstance(refusal, UnwrittenChangesError):

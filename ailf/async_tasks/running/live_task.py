@@ -4,9 +4,10 @@ import asyncio
 import contextvars
 import time
 
+from ailf.async_tasks.encoding import EncodedResult
 from ailf.async_tasks.model import Microseconds, Outcome
+from ailf.async_tasks.running.job import Job
 from ailf.async_tasks.running.phases import FOLLOWING, Phase
-from ailf.async_tasks.running.runner import Job
 from ailf.async_tasks.states import Reason, TaskStatus
 from ailf.errors import AilfError
 
@@ -18,10 +19,9 @@ class LiveTask:
     """A task of this process that has not ended in the journal yet."""
 
     __slots__ = (
-        *("context", "cancelled_at", "has_slot", "id", "is_journaled", "job", "last_at", "limit", "name", "outcome"),
-        "parent_id",
-        *("phase", "refusal", "reported", "result", "runner", "status", "stop_reason", "timeout", "waiters", "waits"),
-        *("waits_for", "written"),
+        *("context", "cancelled_at", "created_at", "has_slot", "id", "is_journaled", "job", "last_at", "limit", "name"),
+        *("outcome", "parent_id", "phase", "refusal", "reported", "result", "runner", "status", "stop_reason"),
+        *("timeout", "waiters", "waits", "waits_for", "was_awaited", "written"),
     )
 
     def __init__(self, task_id: str, job: Job, name: str, timeout: float | None, parent_id: str | None) -> None:
@@ -40,7 +40,7 @@ class LiveTask:
         self.waiters: dict[asyncio.Future[None], None] = {}
         self.status = TaskStatus.PENDING
         """What was recorded last; the expected state of what is recorded next."""
-        self.last_at = microseconds()
+        self.created_at = self.last_at = microseconds()
         self.reported: tuple[float, str | None] = (0, None)
         """The progress and the message reported last, in one value: reports come from any thread, at any moment."""
         self.runner: asyncio.Task[None] | None = None
@@ -53,8 +53,10 @@ class LiveTask:
         self.stop_reason: Reason | None = None
         self.cancelled_at = 0.0
         """When it was last cancelled, by the loop's clock."""
-        self.result: str | None = None
+        self.result: EncodedResult | None = None
         """What it returned, as text."""
+        self.was_awaited = False
+        """Whether anybody has waited for the end."""
         self.outcome: Outcome | None = None
         """Set before the end is recorded; nothing that is reported after it counts."""
         self.refusal: AilfError | None = None
@@ -68,6 +70,7 @@ class LiveTask:
 
     async def over(self) -> None:
         """Wait until the end is committed, or refused; a wait that is cancelled disturbs nobody else's."""
+        self.was_awaited = True
         if self.phase is not Phase.OVER:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.waiters[waiter] = None

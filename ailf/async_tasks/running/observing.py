@@ -30,19 +30,26 @@ class TaskLog(Observer):
     def submitted(self, task_id: str, name: str) -> None:
         """At level DEBUG."""
         if log.is_enabled_for(logging.DEBUG):
-            log.debug("Task %s (%s) was submitted.", task_id, name, extra={"task_id": task_id})
+            log.debug("Task %r (%s) was submitted.", name, task_id, extra={"task_id": task_id})
 
     def started(self, task_id: str, name: str) -> None:
         """At level DEBUG."""
         if log.is_enabled_for(logging.DEBUG):
-            log.debug("Task %s (%s) started.", task_id, name, extra={"task_id": task_id})
+            log.debug("Task %r (%s) started.", name, task_id, extra={"task_id": task_id})
 
     def ended(self, task_id: str, name: str, outcome: Outcome) -> None:
-        """At level INFO; of one that failed at WARNING, with its error."""
+        """At level INFO; of one that failed at WARNING, with its error and the traceback."""
         if outcome.status is TaskStatus.FAILED:
-            log.warning("Task %s (%s) failed: %s", task_id, name, outcome.error, extra={"task_id": task_id})
+            log.warning(
+                "Task %r (%s) failed: %s",
+                name,
+                task_id,
+                outcome.failure,
+                exc_info=outcome.exception,
+                extra={"task_id": task_id},
+            )
         elif log.is_enabled_for(logging.INFO):
-            log.info("Task %s (%s) %s.", task_id, name, outcome.status, extra={"task_id": task_id})
+            log.info("Task %r (%s) %s.", name, task_id, outcome.status, extra={"task_id": task_id})
 
 
 class Observers:

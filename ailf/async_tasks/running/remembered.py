@@ -1,48 +1,112 @@
-"""What a process remembers of the tasks that have ended: results that JSON cannot hold, and the latest ends."""
+"""What a process remembers of the tasks that it ran: the latest ends, results that JSON cannot hold, exceptions.
 
-from collections.abc import Iterable
+All of it belongs to one submission, and not to an id, which may come again once somebody has deleted its task:
+whoever looks something up says of which submission, by the time of it.
+"""
+
+import sys
+from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from gc import get_referents
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from typing import Any, NamedTuple, TypeVar
 
-from ailf.async_tasks.journal.form import EncodedResult
-from ailf.async_tasks.model import Outcome, TaskInfo
+from ailf.async_tasks.encoding import EncodedResult
+from ailf.async_tasks.model import Ending, Microseconds, TaskInfo, microseconds_of
+from ailf.async_tasks.states import ResultFormat
 
-RECENT_OUTCOMES = 10_000
+T = TypeVar("T")
+
+RECENT_ENDINGS = 10_000
 """How many ends are remembered, for those who wait for a task that has ended: a burst of tasks, say."""
 
 SMALL_RESULT_CHARACTERS = 200
 """Up to which length of its text a result is remembered that way."""
 
+RESULT_MEMORY_BYTES = 100_000_000
+"""How much is kept of results that JSON cannot hold, unless the application says so."""
+
+RECENT_EXCEPTIONS = 100
+"""How many exceptions are remembered: each holds on to what the functions had in hand that it came through."""
+
+BYTES_A_RESULT = 500
+"""What it takes to keep one at all."""
+
+OBJECTS_LOOKED_AT = 2_000
+"""Of how many objects in one value the size is taken; each one beyond counts as the average of those that hold none."""
+
+_SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType, CodeType)
+"""What belongs to the program and not to a value that refers to it."""
+
+
+class _Kept(NamedTuple):
+    """A result that the journal has only a text of."""
+
+    created_at: Microseconds
+    value: Any
+    size: int
+
 
 class Remembered:
-    """The results that only this process has, and the ends that it need not ask the journal for."""
+    """The results that only this process has, and the ends that it need not read in the journal.
 
-    def __init__(self) -> None:
-        self._outcomes: dict[str, Outcome] = {}
-        self._results: dict[str, Any] = {}
+    Results are kept up to a number of bytes, and the ones that were least recently read go first; what was kept last
+    stays, however large it is, so that whoever waits for it can have it.
+    """
 
-    def keep_result(self, task_id: str, value: Any, encoded: EncodedResult) -> None:
-        """Keep a result, until clean-up deletes its task, where its text does not give it back as it was."""
-        if not encoded.exact:
-            self._results[task_id] = value
+    def __init__(self, most_bytes: int) -> None:
+        """Remember nothing yet.
 
-    def keep_outcome(self, task_id: str, outcome: Outcome, result: str | None) -> None:
+        Args:
+            most_bytes: how much to keep of the results, as far as their size can be told.
+        """
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._results: OrderedDict[str, _Kept] = OrderedDict()
+        self._endings: dict[str, tuple[Microseconds, Ending]] = {}
+        self._exceptions: dict[str, tuple[Microseconds, BaseException]] = {}
+
+    def keep_result(self, task_id: str, created_at: Microseconds, value: Any) -> None:
+        """Keep a result that its text does not give back as it was.
+
+        Args:
+            task_id: the task.
+            created_at: when it was submitted.
+            value: what it returned.
+        """
+        self._drop(task_id)
+        size = BYTES_A_RESULT + size_of(value)
+        self._results[task_id] = _Kept(created_at, value, size)
+        self._bytes += size
+        while self._bytes > self._most_bytes and len(self._results) > 1:
+            self._drop(next(iter(self._results)))
+
+    def _drop(self, task_id: str) -> None:
+        if (kept := self._results.pop(task_id, None)) is not None:
+            self._bytes -= kept.size
+
+    def keep_ending(self, task_id: str, created_at: Microseconds, ending: Ending, result: EncodedResult | None) -> None:
         """Keep an end that is committed for a while, unless it is large.
 
         Args:
             task_id: the task.
-            outcome: how it ended.
+            created_at: when it was submitted.
+            ending: how it ended.
             result: its result as text.
         """
-        if outcome.traceback is not None or (result is not None and len(result) > SMALL_RESULT_CHARACTERS):
+        outcome = ending.outcome
+        if outcome.exception is not None:
+            _put(self._exceptions, task_id, (created_at, outcome.exception), RECENT_EXCEPTIONS)
+        if outcome.traceback is not None:
             return
-        self._outcomes[task_id] = outcome
-        if len(self._outcomes) > RECENT_OUTCOMES:
-            del self._outcomes[next(iter(self._outcomes))]
+        # A value that JSON cannot hold may be large, whatever its text is.
+        if result is None or (result.format is ResultFormat.JSON and len(result.text) <= SMALL_RESULT_CHARACTERS):
+            _put(self._endings, task_id, (created_at, ending), RECENT_ENDINGS)
 
-    def outcome(self, task_id: str) -> Outcome | None:
-        """How a task ended, where that is committed and was lately."""
-        return self._outcomes.get(task_id)
+    def ending(self, task_id: str) -> tuple[Microseconds, Ending] | None:
+        """How the last task of this process with an id ended, where that was lately, and when it was submitted."""
+        return self._endings.get(task_id)
 
     @property
     def has_results(self) -> bool:
@@ -51,18 +115,61 @@ class Remembered:
 
     def laid_over(self, info: TaskInfo) -> TaskInfo:
         """A completed task with the very result that it returned, where the journal has only its text."""
-        return replace(info, result=self._results[info.id]) if info.id in self._results else info
+        kept = self._results.get(info.id)
+        if kept is None or kept.created_at != microseconds_of(info.created_at):
+            return info
+        # Any thread may read; meanwhile the loop may let go of it.
+        with suppress(KeyError):
+            self._results.move_to_end(info.id)
+        return replace(info, result=kept.value)
+
+    def exception_of(self, info: TaskInfo) -> BaseException | None:
+        """What a task raised that failed, where this process ran it, and lately."""
+        created_at, exception = self._exceptions.get(info.id, (0, None))
+        return exception if created_at == microseconds_of(info.created_at) else None
 
     def result_ids(self) -> list[str]:
         """The ids of the tasks whose results are kept."""
         return list(self._results)
 
-    def forget(self, task_ids: Iterable[str]) -> None:
-        """Drop what is kept of tasks that the journal has no more, or not with this end."""
-        for task_id in task_ids:
-            self._outcomes.pop(task_id, None)
-            self._results.pop(task_id, None)
+    def forget(self, task_id: str, created_at: Microseconds | None = None) -> None:
+        """Let go of a task that the journal has no more, or not with this end.
 
-    def forget_outcomes(self) -> None:
-        """Drop the latest ends, since some of them have been deleted."""
-        self._outcomes.clear()
+        Args:
+            task_id: the task.
+            created_at: when it was submitted; None is whenever.
+        """
+        if (kept := self._results.get(task_id)) is not None and created_at in (None, kept.created_at):
+            self._drop(task_id)
+        if created_at is None:
+            self._endings.pop(task_id, None)
+            self._exceptions.pop(task_id, None)
+
+
+def _put(kept: dict[str, T], task_id: str, thing: T, most: int) -> None:
+    kept.pop(task_id, None)
+    kept[task_id] = thing
+    if len(kept) > most:
+        del kept[next(iter(kept))]
+
+
+def size_of(value: Any) -> int:
+    """About how many bytes an object takes, with all that it refers to; what is shared with others is counted too."""
+    size = leaves = size_of_leaves = 0
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting and len(seen) < OBJECTS_LOOKED_AT:
+        one = waiting.pop()
+        if id(one) in seen or isinstance(one, _SHARED):
+            continue
+        seen.add(id(one))
+        try:
+            own = sys.getsizeof(one)
+        except Exception:  # noqa: BLE001 - a class may say anything of its size
+            own = 0
+        size += own
+        if inner := get_referents(one):
+            waiting += inner
+        else:
+            leaves, size_of_leaves = leaves + 1, size_of_leaves + own
+    return size + len(waiting) * size_of_leaves // max(leaves, 1)

@@ -101,8 +101,11 @@ async def test_the_log_has_each_task_s_id(manager: TaskManager, caplog: pytest.L
     await asyncio.gather(manager.wait_for_task(good), manager.wait_for_task(bad))
     found = {(getattr(record, "task_id", None), record.levelname, record.getMessage()) for record in caplog.records}
     assert {
-        *((good, "DEBUG", f"Task {good} (good) was submitted."), (good, "DEBUG", f"Task {good} (good) started.")),
-        *((good, "INFO", f"Task {good} (good) completed."), (bad, "WARNING", f"Task {bad} (bad) failed: no")),
+        *((good, "DEBUG", f"Task 'good' ({good}) was submitted."), (good, "DEBUG", f"Task 'good' ({good}) started.")),
+        *(
+            (good, "INFO", f"Task 'good' ({good}) completed."),
+            (bad, "WARNING", f"Task 'bad' ({bad}) failed: ValueError: no"),
+        ),
     } <= found
 
 

@@ -2,26 +2,24 @@
 
 import asyncio
 import functools
-import inspect
+import sys
 from typing import Any
 
 import pytest
 
 from ailf.async_tasks import Reason, TaskStatus
 from ailf.async_tasks.model import Outcome
+from ailf.async_tasks.running.job import Job, Submittable
 from ailf.async_tasks.running.runner import (
     MAX_ERROR_CHARACTERS,
     MAX_TRACEBACK_CHARACTERS,
-    Job,
-    Submittable,
-    discard,
     error_text,
     execute,
     qualified_name,
     timed_out,
     traceback_text,
 )
-from ailf.errors import InvalidArgumentError, InvalidTypeError
+from ailf.errors import InvalidTypeError
 
 
 async def work() -> str:
@@ -66,12 +64,31 @@ async def test_what_raises_has_failed(timeout: float | None) -> None:
 async def test_what_ends_a_program_is_handed_on(error: BaseException) -> None:
     """The outcome carries it, for the caller to raise again; other exceptions are not fatal."""
 
-    def function() -> None:
+    async def coroutine() -> None:
         raise error
 
-    outcome = await outcome_of(function)
+    outcome = await outcome_of(coroutine)
     assert outcome.status is TaskStatus.FAILED
-    assert outcome.fatal is error
+    assert outcome.fatal is outcome.exception is error
+
+
+@pytest.mark.parametrize("timeout", [None, 3600])
+async def test_an_exit_from_a_thread_is_the_thread_s_own(timeout: float | None) -> None:
+    """A function that calls ``sys.exit`` has failed, and asks for the end of nothing else."""
+    outcome = await outcome_of(lambda: sys.exit("enough"), timeout)
+    assert (outcome.status, outcome.reason, outcome.fatal) == (TaskStatus.FAILED, Reason.ERROR, None)
+    assert (outcome.error, outcome.error_type) == ("enough", "SystemExit")
+    assert isinstance(outcome.exception, SystemExit)
+    assert (outcome.traceback or "").splitlines()[1].endswith("in <lambda>")
+
+
+async def test_what_a_thread_hands_to_the_loop_ends_the_program() -> None:
+    """A coroutine that a plain function made runs on the loop, as any other does."""
+
+    async def coroutine() -> None:
+        sys.exit(3)
+
+    assert isinstance((await outcome_of(lambda: coroutine())).fatal, SystemExit)  # noqa: PLW0108
 
 
 async def test_what_is_cancelled_says_so() -> None:
@@ -99,66 +116,6 @@ def test_a_limit_is_said_in_words(timeout: float, words: str) -> None:
     assert timed_out(timeout, None).error == f"Task timed out after {words}"
 
 
-def test_a_job_has_the_name_of_what_runs() -> None:
-    """Coroutine, function, partial of a partial, lambda, object: the qualified name of each."""
-
-    class Called:
-        def __call__(self) -> None:
-            """Do nothing."""
-
-    here = "test_a_job_has_the_name_of_what_runs.<locals>"
-    coroutine = work()
-    for what, name in (
-        (coroutine, "work"),
-        (work, "work"),
-        (functools.partial(functools.partial(work)), "work"),
-        (lambda: None, f"{here}.<lambda>"),
-        (Called(), f"{here}.Called"),
-    ):
-        assert Job(what).name == name
-    coroutine.close()
-
-
-async def test_the_name_of_a_task_is_that_of_its_coroutine() -> None:
-    """An asyncio task that is submitted is called after what it runs."""
-    task = asyncio.create_task(work(), name="another name")
-    assert Job(task).name == "work"
-    await task
-
-
-@pytest.mark.parametrize("what", [None, 1, "text", [], b""])
-def test_what_is_no_work_is_refused(what: Any) -> None:
-    """Neither awaitable nor callable: the error names the type."""
-    with pytest.raises(InvalidTypeError, match=type(what).__name__):
-        Job(what)
-
-
-def test_a_coroutine_has_one_job() -> None:
-    """A second job for it is refused until the first lets go of it, which closes it."""
-    coroutine = work()
-    job = Job(coroutine)
-    with pytest.raises(InvalidArgumentError, match="submitted already"):
-        Job(coroutine)
-    discard(coroutine)
-    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
-    job.discard()
-    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
-
-
-async def test_what_is_not_a_new_coroutine_is_not_discarded() -> None:
-    """A coroutine that runs elsewhere, a future and a function are left alone."""
-    gate = asyncio.Event()
-    coroutine = gate.wait()
-    task = asyncio.create_task(coroutine)
-    await asyncio.sleep(0)
-    future = asyncio.get_running_loop().create_future()
-    for what in (coroutine, task, future, work):
-        discard(what)
-    assert not future.cancelled()
-    gate.set()
-    assert await task is True
-
-
 def test_the_text_of_an_error_is_never_empty_and_bounded() -> None:
     """An error without words is its type's name; one with too many has its middle left out."""
     assert error_text(ValueError("bad")) == "bad"
@@ -168,6 +125,24 @@ def test_the_text_of_an_error_is_never_empty_and_bounded() -> None:
     assert long.endswith("z")
     assert "1 characters left out" in long
     assert len(long) < MAX_ERROR_CHARACTERS + 100
+
+
+@pytest.mark.parametrize(
+    ("group", "text"),
+    [
+        (ExceptionGroup("all", [ValueError("a")]), "all (1 sub-exception): ValueError: a"),
+        (ExceptionGroup("all", [KeyError("a"), OSError()]), "all (2 sub-exceptions): KeyError: 'a', and 1 more"),
+        (
+            ExceptionGroup("all", [ExceptionGroup("inner", [OSError("a"), OSError("b")]), OSError("c")]),
+            "all (2 sub-exceptions): OSError: a, and 2 more",
+        ),
+        (BaseExceptionGroup("all", [KeyboardInterrupt()]), "all (1 sub-exception): KeyboardInterrupt"),
+    ],
+    ids=["one", "two", "nested", "base"],
+)
+def test_a_group_names_its_first_exception(group: BaseException, text: str) -> None:
+    """And how many more there are, however deep in other groups."""
+    assert error_text(group) == text
 
 
 def test_a_traceback_is_bounded_and_shows_both_ends() -> None:

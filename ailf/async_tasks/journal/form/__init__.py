@@ -3,6 +3,7 @@
 It decides nothing and asks nothing. It may import the values alone.
 """
 
+from ailf.async_tasks.encoding import Coder, EncodedResult, encode_result, encode_value, storable, time_text
 from ailf.async_tasks.journal.form.engine import (
     ADVICE,
     BUSY_TIMEOUT_SECONDS,
@@ -52,18 +53,13 @@ from ailf.async_tasks.journal.form.place import (
     frames_left,
 )
 from ailf.async_tasks.journal.form.rows import (
-    EncodedResult,
     encode_metadata,
-    encode_result,
-    encode_value,
     key_in,
     metadata_path,
     microseconds_text,
-    storable,
     task_event,
     task_info,
     time_of,
-    time_text,
 )
 from ailf.async_tasks.journal.form.schema import APPLICATION_ID, journal, owners, task_events, task_logs, tasks
 from ailf.async_tasks.journal.form.sql import Statement, named, positional
@@ -81,6 +77,7 @@ __all__ = [
     "PRIVATE_FILE",
     "PRIVATE_FOLDER",
     "Access",
+    "Coder",
     "Displacement",
     "Durability",
     "EncodedResult",

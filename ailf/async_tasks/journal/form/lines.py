@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ailf.async_tasks.journal.form.rows import bounded_repr, encode_value, spelled_key, storable
+from ailf.async_tasks.encoding import bounded_repr, encode_value, storable
+from ailf.async_tasks.journal.form.rows import spelled_key
 from ailf.async_tasks.model import Logged, LogLine
 
 MAX_LINE_BYTES = 8_192

@@ -1,43 +1,25 @@
 """Between the journal's columns and Python's values, in both directions: times, texts, JSON, whole rows."""
 
-import json
 import re
-import reprlib
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import repeat
 from operator import call
-from typing import Any, NamedTuple
+from typing import Any
 
+from ailf.async_tasks.encoding import Coder, decode_anyway, decode_json, decode_result, encode_value
+from ailf.async_tasks.guard import log
 from ailf.async_tasks.model import Microseconds, TaskEvent, TaskInfo
 from ailf.async_tasks.states import EventKind, Reason, ResultFormat, TaskStatus
-from ailf.errors import JournalError
 
-MAX_JSON_DEPTH = 500
-"""How deeply a value may be nested; SQLite's own parser stops at 1000 (https://sqlite.org/json1.html)."""
-
-MAX_JSON_CHARACTERS = 200_000_000
-"""How long a result's JSON may be; SQLite holds 1,000,000,000 bytes in a field (https://sqlite.org/limits.html)."""
-
-MAX_REPR_CHARACTERS = 10_000
-"""How long the ``repr`` of a result may be that JSON cannot hold."""
+UNDECODABLE = "undecodable"
+"""The key under which metadata is shown that is no JSON object."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SCALARS = frozenset({type(None), bool, int, float, str})
-# Made once: json.dumps makes an encoder of its own for each call with options.
-_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_SORTED = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True).encode
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSPELLABLE = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
-
-
-def time_text(moment: datetime) -> str:
-    """A time in UTC as text of a fixed width, which sorts as the times do: ``2026-11-24T03:00:00.123456Z``."""
-    return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def microseconds_text(at: Microseconds) -> str:
@@ -53,111 +35,21 @@ def _second_text(second: int) -> str:
 
 
 def time_of(text: str | None) -> datetime | None:
-    """The time that a text of the journal stands for."""
-    return None if text is None else datetime.fromisoformat(text)
-
-
-def storable(text: str) -> str:
-    """The text as SQLite can hold it and its shell can show it: NUL and lone surrogates spelled out."""
-    if text.isprintable():
-        return text
-    if "\0" in text:
-        text = text.replace("\0", "\\x00")
-    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-class EncodedResult(NamedTuple):
-    """A result as the journal holds it."""
-
-    text: str
-    format: ResultFormat
-    exact: bool
-    """Whether reading the text gives back an equal value of the same types."""
-
-
-_NOTHING = EncodedResult("null", ResultFormat.JSON, exact=True)
-
-
-def encode_result(value: Any) -> EncodedResult:
-    """Put a result into words, as JSON where that can hold it and as a bounded ``repr`` elsewhere; never raises."""
-    if value is None:
-        return _NOTHING
+    """The time that a text of the journal stands for; None for one that stands for none."""
+    if text is None:
+        return None
     try:
-        text = encode_json(value)
-        if len(text) <= MAX_JSON_CHARACTERS:
-            exact = type(value) in _SCALARS or _is_exact(value)
-            # Two surrogates, each a character of its own, come back as the one that the pair stands for.
-            return EncodedResult(text, ResultFormat.JSON, exact=exact and "\\ud" not in text)
-    except Exception:  # noqa: BLE001, S110 - a value may define anything; what it cannot do is fail the task
-        pass
-    return EncodedResult(bounded_repr(value), ResultFormat.REPR, exact=False)
+        return _moment(text)
+    except (ValueError, OverflowError):
+        return None
 
 
-def encode_json(value: Any) -> str:
-    """A value as compact JSON text (RFC 8259), readable: only what SQLite cannot hold is escaped.
-
-    Raises:
-        TypeError: JSON has nothing for a type in it.
-        ValueError: it has a NaN, an infinity, a reference to itself, or too many levels.
-    """
-    text = _COMPACT(value)
-    if type(value) not in _SCALARS:
-        _assert_depth(value)
-    return _escape_surrogates(text)
-
-
-def _escape_surrogates(text: str) -> str:
-    return text if text.isascii() else _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def _assert_depth(value: Any) -> None:
-    # Level by level and not by recursion, which Python bounds by what the caller has left of its stack.
-    level = [value]
-    for _ in range(MAX_JSON_DEPTH):
-        level = [inner for outer in level for inner in _containers_in(outer)]
-        if not level:
-            return
-    raise ValueError(f"it is nested more than {MAX_JSON_DEPTH} levels deep")
-
-
-def _containers_in(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return ()
-    # Sets of types: a long list of plain values, the usual one, is looked at in C.
-    return () if _SCALARS.issuperset(map(type, value)) else [item for item in value if type(item) not in _SCALARS]
-
-
-def _is_exact(value: Any) -> bool:
-    """Whether JSON gives back the same value: no tuples, no keys but text, no subclasses."""
-    level = [value]
-    while level:
-        for one in level:
-            kind = type(one)
-            if kind is dict:
-                if not {str}.issuperset(map(type, one)):
-                    return False
-            elif kind is not list and kind not in _SCALARS:
-                return False
-        level = [inner for outer in level for inner in _containers_in(outer)]
-    return True
-
-
-def bounded_repr(value: Any) -> str:
-    """The ``repr`` of any value, short enough to keep; never raises."""
-    shortener = reprlib.Repr()
-    shortener.maxlevel = 20
-    shortener.maxstring = shortener.maxother = shortener.maxlong = MAX_REPR_CHARACTERS
-    for kind in ("list", "tuple", "set", "frozenset", "dict", "deque", "array"):
-        setattr(shortener, f"max{kind}", 1000)
-    try:
-        text = repr(value) if type(value) in (bytes, bytearray) else shortener.repr(value)
-    except Exception as error:  # noqa: BLE001 - a value may define any __repr__
-        text = f"<{type(value).__qualname__}, whose repr raised {type(error).__qualname__}>"
-    if len(text) > MAX_REPR_CHARACTERS:
-        text = f"{text[:MAX_REPR_CHARACTERS]}... ({len(text)} characters)"
-    return storable(text)
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is UTC:
+        return moment
+    # Written by somebody else, who may have taken it from SQLite's own clock, which is in UTC and does not say so.
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def encode_metadata(metadata: Mapping[str, Any]) -> str:
@@ -169,18 +61,6 @@ def encode_metadata(metadata: Mapping[str, Any]) -> str:
     """
     items = sorted(metadata.items())
     return "{" + ",".join(f'"{spelled_key(key)}":{encode_value(value)}' for key, value in items) + "}"
-
-
-def encode_value(value: Any) -> str:
-    """One value of a metadata object as JSON text, nested keys sorted.
-
-    Raises:
-        TypeError: JSON has nothing for a type in it.
-        ValueError: it has a NaN, an infinity, a reference to itself, or too many levels.
-    """
-    text = _SORTED(value)
-    _assert_depth(value)
-    return _escape_surrogates(text)
 
 
 def spelled_key(key: str) -> str:
@@ -210,15 +90,6 @@ def key_in(path: str) -> str:
 _STATUSES: Mapping[str, TaskStatus] = {status.value: status for status in TaskStatus}
 _REASONS: Mapping[str | None, Reason | None] = {None: None} | {reason.value: reason for reason in Reason}
 _FORMATS: Mapping[str | None, ResultFormat | None] = {None: None} | {known.value: known for known in ResultFormat}
-_decode_start = json.JSONDecoder().raw_decode
-
-
-def _decode(text: str) -> Any:
-    value, end = _decode_start(text)
-    # What ailf writes has no space around it; what somebody else has written may.
-    return value if end == len(text) else json.loads(text)
-
-
 _setters = [getattr(TaskInfo, column.name).__set__ for column in fields(TaskInfo)]
 _run_through = deque[None](maxlen=0).extend
 
@@ -230,11 +101,12 @@ def _task_info(*values: Any) -> TaskInfo:
     return info
 
 
-def task_info(row: Sequence[Any]) -> TaskInfo:
-    """The task that a row of ``tasks`` stands for, its columns in the order of the table.
+def task_info(row: Sequence[Any], decoder: Coder | None = None) -> TaskInfo:
+    """The task that a row of ``tasks`` stands for, its columns in the order of the table; never raises.
 
-    Raises:
-        JournalError: somebody else has written it.
+    Args:
+        row: the row.
+        decoder: makes the value of a result that the application's own encoder has made JSON of.
     """
     # fmt: off
     (
@@ -250,35 +122,67 @@ def task_info(row: Sequence[Any]) -> TaskInfo:
             _REASONS[reason],
             progress,
             message,
-            datetime.fromisoformat(created_at),
-            None if started_at is None else datetime.fromisoformat(started_at),
-            None if completed_at is None else datetime.fromisoformat(completed_at),
+            _moment(created_at),
+            None if started_at is None else _moment(started_at),
+            None if completed_at is None else _moment(completed_at),
             timeout,
-            {} if metadata == "{}" else _decode(metadata),
-            result if result is None or result_format == "repr" else _decode(result),
+            {} if metadata == "{}" else decode_json(metadata),
+            result if result is None else decode_result(result, result_format, decoder),
             _FORMATS[result_format],
             error,
             error_type,
             traceback,
             owner_id,
-            None if cancel_requested_at is None else datetime.fromisoformat(cancel_requested_at),
+            None if cancel_requested_at is None else _moment(cancel_requested_at),
             parent_id,
         )
-    except (ValueError, TypeError, KeyError, RecursionError) as problem:
-        raise JournalError(
-            f"The journal holds a row of the task {task_id!r} that ailf has not written: {problem}; "
-            "mend or delete it in the sqlite3 shell."
-        ) from problem
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as problem:
+        _warn(task_id, f"{type(problem).__qualname__}: {problem}"[:200])
+        return _as_it_is(row)
+
+
+@lru_cache(maxsize=1000)
+def _warn(task_id: str, problem: str) -> None:
+    # Each row once: whoever looks again and again is not told again and again.
+    log.warning(
+        "The journal holds something of the task %r that ailf has not written, and shows it as it is: %s",
+        task_id,
+        problem,
+        extra={"task_id": task_id},
+    )
+
+
+def _as_it_is(row: Sequence[Any]) -> TaskInfo:
+    """A task of whose row somebody else has written a part: what cannot be decoded is shown as its text."""
+    cells = dict(zip((field.name for field in fields(TaskInfo)), row, strict=True))
+    for column in ("started_at", "completed_at", "cancel_requested_at"):
+        cells[column] = time_of(cells[column])
+    cells["created_at"] = time_of(cells["created_at"]) or cells["started_at"] or cells["completed_at"] or _EPOCH
+    status = _STATUSES.get(cells["status"])
+    if status is None:
+        cells["error"] = f"the journal has the status {cells['status']!r}, which there is not"
+        status = TaskStatus.FAILED if cells["completed_at"] else TaskStatus.RUNNING
+    cells["status"] = status
+    cells["reason"] = _REASONS.get(cells["reason"])
+    metadata = decode_anyway(cells["metadata"])
+    cells["metadata"] = metadata if isinstance(metadata, dict) else {UNDECODABLE: cells["metadata"]}
+    if cells["result"] is not None and cells["result_format"] != ResultFormat.REPR:
+        cells["result"] = decode_anyway(cells["result"])
+    cells["result_format"] = _FORMATS.get(cells["result_format"])
+    return TaskInfo(**cells)
+
+
+_KINDS: Mapping[str, EventKind] = {kind.value: kind for kind in EventKind}
 
 
 def task_event(row: Sequence[Any]) -> TaskEvent:
-    """The event that a row of ``task_events`` stands for."""
+    """The event that a row of ``task_events`` stands for; never raises."""
     seq, task_id, at, kind, progress, message = row
     return TaskEvent(
         seq=seq,
         task_id=task_id,
-        at=datetime.fromisoformat(at),
-        kind=EventKind(kind),
+        at=time_of(at) or _EPOCH,
+        kind=_KINDS.get(kind, EventKind.LEFT_OUT),
         progress=progress,
         message=message,
     )

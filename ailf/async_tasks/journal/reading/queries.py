@@ -290,6 +290,7 @@ _ZERO: ColumnElement[int] = literal_column("0")
 """Said, since SQLAlchemy would bind a parameter of its own for the OFFSET that goes with a LIMIT."""
 
 _TASK = positional(select(tasks).where(tasks.c.id == bindparam("task_id")))
+_SUBMISSION = positional(select(tasks.c.created_at).where(tasks.c.id == bindparam("task_id")))
 _EVENTS = positional(
     select(task_events).where(task_events.c.task_id == bindparam("task_id")).order_by(task_events.c.seq)
 )
@@ -315,6 +316,11 @@ _EXISTING = positional(
 def task_query(task_id: str) -> Query:
     """One task."""
     return Query(_TASK.sql, (task_id,))
+
+
+def submission_query(task_id: str) -> Query:
+    """When the task was submitted that has an id now: of two submissions with one id, which of them it is."""
+    return Query(_SUBMISSION.sql, (task_id,))
 
 
 def events_query(task_id: str) -> Query:

@@ -8,13 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from sqlalchemy.exc import DBAPIError
+
 from ailf.async_tasks.journal.form import Access, async_engine, connect, indexes, refuse_inherited, translated
 from ailf.async_tasks.journal.reading.kinds import kind_of
 from ailf.async_tasks.journal.reading.queries import Query, Row
 from ailf.async_tasks.journal.reading.turnstile import Turnstile
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
 T = TypeVar("T")
@@ -58,7 +60,7 @@ class Reader:
             ManagerError: this is a forked child, whose parent had the journal open.
             JournalError: the journal cannot be read.
         """
-        return self.ask(lambda connection: connection.execute(*query).fetchall())
+        return self.ask(lambda connection: _fetched(connection, query))
 
     def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """What a question put to a connection that reads gives.
@@ -167,8 +169,7 @@ class AsyncReader:
                 # Made when it is needed, which in many a program it never is.
                 self._engine = self._engine or async_engine(self._path)
                 async with self._engine.connect() as connection:
-                    result = await connection.exec_driver_sql(*query)
-                    return [tuple(row) for row in result]
+                    return await _afetched(connection, query)
         finally:
             self._turnstile.leave()
 
@@ -186,3 +187,40 @@ class AsyncReader:
             await asyncio.wait(self._reads)
         if self._engine is not None:
             await self._engine.dispose()
+
+
+def _fetched(connection: sqlite3.Connection, query: Query) -> list[Row]:
+    try:
+        return connection.execute(*query).fetchall()
+    except sqlite3.OperationalError as error:
+        if not _is_about_text(error):
+            raise
+    connection.text_factory = _as_it_is
+    try:
+        return connection.execute(*query).fetchall()
+    finally:
+        connection.text_factory = str
+
+
+async def _afetched(connection: "AsyncConnection", query: Query) -> list[Row]:
+    try:
+        return [tuple(row) for row in await connection.exec_driver_sql(*query)]
+    except DBAPIError as error:
+        if not _is_about_text(error):
+            raise
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None  # noqa: S101 - it has just been used
+    driver.text_factory = _as_it_is
+    try:
+        return [tuple(row) for row in await driver.execute_fetchall(*query)]
+    finally:
+        driver.text_factory = str
+
+
+def _is_about_text(error: Exception) -> bool:
+    """Whether a text is no UTF-8, of which SQLite takes any: one cell of one row, which is to hide no other."""
+    return "Could not decode to UTF-8" in str(error)
+
+
+def _as_it_is(text: bytes) -> str:
+    return text.decode(errors="backslashreplace")

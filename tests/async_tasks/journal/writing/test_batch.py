@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ailf.async_tasks.journal.form.rows import encode_metadata, encode_result
+from ailf.async_tasks.encoding import encode_result
+from ailf.async_tasks.journal.form.rows import encode_metadata
 from ailf.async_tasks.journal.writing.batch import Batch
 from ailf.async_tasks.journal.writing.statements import LEAST_ROWS_FOR_JSON
 from ailf.async_tasks.model import Change, Ended, Outcome, Progressed, Started, Submitted
