@@ -60,6 +60,7 @@ class Door:
         self._names = Names(path)
         self._guests: Sequence[Guest] = ()
         self._rescued: Path | None = None
+        self._is_closed = False
         before = self._names.look()
         self._connection: sqlite3.Connection | None = connect(path, Access.WRITE, durability)
         self._place = self._names.look()
@@ -100,6 +101,9 @@ class Door:
         change = self.look()
         if change is Displacement.JOURNAL:
             raise self._moved()
+        if self._is_closed:
+            # With its last connection SQLite takes the log away itself.
+            return
         if change is Displacement.LOG or self._connection is None:
             raise self._log_gone()
 
@@ -141,7 +145,8 @@ class Door:
                 connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Close the connection, whose files are in their place."""
+        """Close the connection, whose files are in their place; those who still read may go on."""
+        self._is_closed = True
         if self._connection is not None:
             self._connection.close()
             self._connection = None

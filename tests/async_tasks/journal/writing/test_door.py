@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from ailf.async_tasks import TaskManager, current_task
+from ailf.async_tasks.journal.care.migrate import ensure_current
 from ailf.async_tasks.journal.form.place import Displacement
+from ailf.async_tasks.journal.writing.door import Door
 from ailf.errors import JournalError, UnwrittenChangesError
 from tests.async_tasks.journal.support import python, run, snapshot
 from tests.conftest import until
@@ -333,3 +335,12 @@ async def test_what_is_taken_further_and_what_is_not(journal: Path) -> None:
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
+
+
+def test_a_closed_door_keeps_nobody_from_reading(journal: Path) -> None:
+    """With its last connection SQLite takes the log away; whoever still watches reads the last events."""
+    ensure_current(journal)
+    door = Door(journal)
+    door.close()
+    assert not log_of(journal).exists()
+    door.assert_here()
