@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
@@ -175,6 +176,56 @@ async def test_lines_outlast_a_journal_that_takes_no_writes(manager: TaskManager
     holder.close()
     await manager.result(task_id)
     assert [line.message for line in manager.get_task_logs(task_id)] == [str(number) for number in range(500)]
+
+
+async def test_lines_that_come_while_somebody_else_writes_wait_for_no_other_change(
+    manager: TaskManager, journal: Path
+) -> None:
+    """They are in the journal as soon as it takes writes, though nothing else comes that would wake the writer."""
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        log.info("before")
+        begun.set()
+        await go.wait()
+        # The first one has the writer wait for the lock; the other comes meanwhile.
+        log.info("first")
+        await asyncio.sleep(0.4)
+        log.info("second")
+        await asyncio.Event().wait()
+
+    task_id = await manager.submit(work())
+    await begun.wait()
+    await until(lambda: len(manager.get_task_logs(task_id)) == 1)
+    holder = sqlite3.connect(journal, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    go.set()
+    await asyncio.sleep(1)
+    holder.close()
+    await until(lambda: len(manager.get_task_logs(task_id)) == 3)
+
+
+async def test_a_signal_handler_that_logs_disturbs_no_report(manager: TaskManager) -> None:
+    """Lines and reports, from the task and from in between, a thousand times a second."""
+
+    async def work() -> None:
+        task = current_task()
+
+        def tick(*_: object) -> None:
+            log.info("tick")
+            task.update_progress(50, "tick")
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+
+        before = signal.signal(signal.SIGALRM, tick)
+        tick()
+        for number in range(20_000):
+            task.update_progress(number % 100)
+            if not number % 100:
+                await asyncio.sleep(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    await manager.result(await manager.submit(work()), timeout=60)
 
 
 async def test_a_bare_select_reads_well(manager: TaskManager, journal: Path) -> None:

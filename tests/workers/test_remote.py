@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from celery import Signature, chain, chord, group
 
-from ailf.async_tasks import TaskManager, TaskStatus
+from ailf.async_tasks import TaskManager, TaskStatus, current_task
 from ailf.errors import (
     BrokerError,
     DocumentNotFoundError,
@@ -100,6 +100,26 @@ async def test_progress_goes_to_whom_is_named_instead(prefork_worker: Worker, tm
     await until(lambda: (100, "step 2") in told)
     (tmp_path / "1").touch()
     assert await waiting == "done"
+
+
+async def test_a_celery_task_that_is_awaited_in_a_task_is_its_child(worker: Worker, manager: TaskManager) -> None:
+    """The wait for a worker is submitted like any other task."""
+    reported: list[str | None] = []
+
+    async def child() -> int:
+        own = current_task()
+        result = await run_celery(worker.app.signature("test.add", args=[1, 2]))
+        reported.append(own.parent_id)
+        return int(result)
+
+    async def parent() -> int:
+        return int(await manager.result(await manager.submit(child())))
+
+    task_id = await manager.submit(parent())
+    assert await manager.result(task_id) == 3
+    assert reported == [task_id]
+    [info] = manager.list_tasks(parent=task_id)
+    assert info.status is TaskStatus.COMPLETED
 
 
 async def test_a_failure_is_the_tasks_failure(worker: Worker, manager: TaskManager) -> None:

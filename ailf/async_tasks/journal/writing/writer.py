@@ -191,12 +191,16 @@ class Writer:
 
     def _is_over(self) -> bool:
         closing_at = self._closing_at
-        return closing_at is not None and (self._backlog.is_empty or time.monotonic() >= closing_at)
+        return closing_at is not None and (self._is_idle() or time.monotonic() >= closing_at)
+
+    def _is_idle(self) -> bool:
+        """Whether nothing waits; a line may, though the call that told of it was heard while a lock was waited for."""
+        return self._backlog.is_empty and not len(self._lines)
 
     def _pause(self) -> float | None:
         """For how many seconds there is nothing to do; None until something comes."""
         if self._trouble is None:
-            return None if self._backlog.is_empty and self._closing_at is None else 0
+            return None if self._is_idle() and self._closing_at is None else 0
         if self._backlog.has_callers:
             return 0
         pause = max(0.0, self._retry_at - time.monotonic())
