@@ -18,7 +18,7 @@ author = "The ailf maintainers"
 project_copyright = "2026, the ailf maintainers"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click", "journal_schema"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click", "journal_schema", "rooms"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["screens/*.py", "extensions"]
 myst_enable_extensions = ["colon_fence"]
@@ -30,6 +30,7 @@ html_title = f"ailf {release}"
 # Nothing is fetched when a page is looked at, either.
 html_theme_options: dict[str, list[str]] = {"footer_icons": []}
 html_show_sphinx = False
+html_extra_path = ["llms.txt"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

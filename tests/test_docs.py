@@ -57,6 +57,17 @@ def test_pictures_and_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target.partition("#")[0]).exists(), f"{page.name}: {target}"
 
 
+def test_language_models_are_told_of_every_page() -> None:
+    """By its title, as the page has it."""
+    told = (TOP / "docs" / "llms.txt").read_text()
+    pages = [page for page in PAGES if page.parent != TOP and page.name != "index.md"]
+    lines = [
+        f"- [{page.read_text().partition(chr(10))[0].removeprefix('# ')}]({page.relative_to(TOP / 'docs')})"
+        for page in pages
+    ]
+    assert [line for line in lines if line not in told.splitlines()] == []
+
+
 def test_what_a_page_says_to_its_runner_is_understood() -> None:
     """A misspelt word in a comment would leave a block unrun."""
     known = {"file", "journal", "exit", "quiet", "skip"}
