@@ -9,6 +9,7 @@ from ailf.async_tasks.journal.writing.statements import (
     COMPLETE_TASK,
     END_TASK,
     INSERT_EVENT,
+    INSERT_FAMILY,
     INSERT_TASK,
     PROGRESS_TASK,
     START_TASK,
@@ -56,6 +57,7 @@ class Batch:
         self._ends: list[Row] = []
         self._events: list[Row] = []
         self._has_timeouts = False
+        self._has_parents = False
         self._has_fractions = False
 
     def add(self, change: Change) -> None:
@@ -83,6 +85,7 @@ class Batch:
             status, started_at = _RUNNING, microseconds_text(max(change.at, self.now))
             self._events.append((task_id, started_at, _STARTED, None, None))
         self._has_timeouts |= change.timeout is not None
+        self._has_parents |= change.parent_id is not None
         what = (task_id, name, status, at, started_at, change.timeout, change.metadata)
         self._inserts.append((*what, self._owner_id, change.parent_id))
 
@@ -125,8 +128,11 @@ class Batch:
             TaskConflictError: an UPDATE met another state than the one it names.
             sqlite3.Error: whatever the driver says.
         """
+        insert, inserts = INSERT_FAMILY, self._inserts
+        if not self._has_parents:
+            insert, inserts = INSERT_TASK, [row[:-1] for row in inserts]
         for write, rows, as_json in (
-            (INSERT_TASK, self._inserts, not self._has_timeouts),
+            (insert, inserts, not self._has_timeouts),
             (START_TASK, self._starts, True),
             (PROGRESS_TASK, self._progress_rows(), not self._has_fractions),
             (COMPLETE_TASK, self._completions, True),

@@ -141,9 +141,10 @@ def _word(status: TaskStatus) -> ColumnElement[str]:
     return literal_column(f"'{status}'")
 
 
-INSERT_TASK = _insert(
-    tasks, "id", "name", "status", "created_at", "started_at", "timeout", "metadata", "owner_id", "parent_id"
-)
+_SUBMITTED = ("id", "name", "status", "created_at", "started_at", "timeout", "metadata", "owner_id")
+INSERT_TASK = _insert(tasks, *_SUBMITTED)
+INSERT_FAMILY = _insert(tasks, *_SUBMITTED, "parent_id")
+"""The same where any has a parent: most batches are without, and pay nothing for the column."""
 START_TASK = _update(["started_at"], TaskStatus.PENDING, becomes=TaskStatus.RUNNING)
 PROGRESS_TASK = _update(["progress", "progress_message"], TaskStatus.PENDING, TaskStatus.RUNNING)
 COMPLETE_TASK = _update(["completed_at", "result", "result_format"], TaskStatus.RUNNING, becomes=TaskStatus.COMPLETED)

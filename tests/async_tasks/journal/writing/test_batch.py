@@ -41,7 +41,9 @@ def changes_of(number: int, texts: tuple[str, str, str], progress: float, timeou
         outcome = Outcome(TaskStatus.FAILED, Reason.ERROR, error=one, error_type=two, traceback=three)
         end = Ended(task_id, times[3], TaskStatus.RUNNING, outcome)
     return [
-        Submitted(task_id, times[0], one, timeout, encode_metadata({two: three}), parent_id="t0" if number else None),
+        Submitted(
+            task_id, times[0], one, timeout, encode_metadata({two: three}), parent_id="t0" if number > 1 else None
+        ),
         Started(task_id, times[1]),
         Progressed(task_id, times[2], progress, two),
         end,
