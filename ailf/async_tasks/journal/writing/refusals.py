@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ailf.async_tasks.model import Change, Ended
+from ailf.async_tasks.model import Change, Ended, Logged
 from ailf.errors import AilfError, DuplicateTaskError, TaskConflictError, UnwrittenChangesError
 
 SHOWN_CHANGES = 5
@@ -31,7 +31,13 @@ def unwritten_error(path: Path, unwritten: Sequence[str], trouble: Exception | N
 
 def in_words(change: Change) -> str:
     """A change in a few words, for a message."""
-    word = str(change.outcome.status) if isinstance(change, Ended) else type(change).__name__.lower()
+    match change:
+        case Ended():
+            word = str(change.outcome.status)
+        case Logged():
+            word = "a line of its log" if change.left_out <= 1 else f"{change.left_out} lines of its log"
+        case _:
+            word = type(change).__name__.lower()
     return f"task {change.task_id}: {word}"
 
 

@@ -163,7 +163,9 @@ class Writer:
         self._lines.close()
         # What has not ended is in a call that does not come back, and changes nothing meanwhile.
         left = self._left if is_over else self._backlog.left()
-        lines = Counter(line.task_id for line in self._lines.take())
+        lines: Counter[str] = Counter()
+        for line in self._lines.take():
+            lines[line.task_id] += line.left_out or 1
         return left + [(left_out_line(task_id, 0, number), None, None) for task_id, number in lines.items()]
 
     def close_at_exit(self, patience: float, longer: float = 0) -> bool:

@@ -12,8 +12,9 @@ from ailf.async_tasks.journal.care import owners
 from ailf.async_tasks.journal.care.migrate import ensure_current
 from ailf.async_tasks.journal.writing import commit
 from ailf.async_tasks.journal.writing.door import Door
+from ailf.async_tasks.journal.writing.refusals import in_words
 from ailf.async_tasks.journal.writing.writer import Writer
-from ailf.async_tasks.model import Change, Progressed
+from ailf.async_tasks.model import Change, Logged, Progressed
 from ailf.errors import JournalError
 from tests.async_tasks.journal.desk import NOW, Desk, completed, started, submitted
 from tests.conftest import until
@@ -132,3 +133,17 @@ def test_a_closed_loop_does_no_harm(journal: Path) -> None:
     assert writer.close() == []
     assert door.connection.execute("SELECT id FROM tasks").fetchall() == [("a",)]
     door.close()
+
+
+async def test_a_close_tells_of_lines_that_could_not_be_written(
+    desk: Desk, lock: Callable[[], sqlite3.Connection]
+) -> None:
+    """Task by task, how many of its log are missing."""
+    desk.record("in", submitted("t1"))
+    await until(lambda: "in" in desk.answers)
+    holder = lock()
+    for number in range(3):
+        desk.writer.log(Logged("t1", NOW, 20, "INFO", "app", str(number), None, None))
+    left = await asyncio.to_thread(desk.close, 0.2)
+    assert [in_words(change) for change, _, _ in left] == ["task t1: 3 lines of its log"]
+    holder.execute("ROLLBACK")
