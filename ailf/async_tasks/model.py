@@ -21,7 +21,7 @@ class TaskInfo:
     reason: Reason | None
     """Why it failed or was cancelled; None while unfinished and on success."""
     progress: float
-    """The last progress reported, 0 to 100; 0 until then. An int comes back as an int."""
+    """The last progress reported, 0 to 100; until then 0, or 100 once completed. An int comes back as an int."""
     progress_message: str | None
     """The last message reported with a progress."""
     created_at: datetime
@@ -247,6 +247,8 @@ class Ended(NamedTuple):
     result: str | None = None
     """The value of the outcome as text."""
     result_format: ResultFormat | None = None
+    progress: float | None = None
+    """How far it has come by that; None leaves what it has reported."""
 
 
 Change = Submitted | Started | Progressed | LeftOut | Logged | Ended

@@ -40,7 +40,7 @@ CREATE TABLE tasks (
   name TEXT NOT NULL,                   -- given, or the coroutine's qualified name
   status TEXT NOT NULL,                 -- pending and running are unfinished; the others are final
   reason TEXT,                          -- why it failed or was cancelled; otherwise NULL
-  progress ANY DEFAULT 0 NOT NULL,      -- 0 to 100, the last reported
+  progress ANY DEFAULT 0 NOT NULL,      -- 0 to 100, the last reported; 100 once completed without a report
   progress_message TEXT,
   created_at TEXT NOT NULL,             -- submitted
   started_at TEXT,                      -- its coroutine began
@@ -226,7 +226,7 @@ SELECT
         CASE WHEN char(code) NOT GLOB '*[' || char(1, 45, 31, 127, 45, 159, 1564, 8206, 8207, 8232, 45, 8238, 8294, 45, 8297) || ']*' THEN char(code)
         ELSE printf(CASE WHEN code < 256 THEN '\\x%02x' ELSE '\\u%04x' END, code) END, ''
       ) FROM each
-    ) ELSE line END FROM (SELECT replace(replace(replace(substr(reason || ': ' || coalesce(error_type || ': ', '') || coalesce(error, ''), 1, 80), char(9), ' '), char(10), ' '), char(13), ' ') AS line))
+    ) ELSE line END FROM (SELECT replace(replace(replace(substr(reason || ': ' || CASE WHEN reason = 'error' AND error <> error_type THEN error_type || ': ' ELSE '' END || coalesce(error, ''), 1, 80), char(9), ' '), char(10), ' '), char(13), ' ') AS line))
     WHEN 'cancelled' THEN reason
     ELSE (SELECT CASE WHEN line GLOB '*[' || char(1, 45, 31, 127, 45, 159, 1564, 8206, 8207, 8232, 45, 8238, 8294, 45, 8297) || ']*' THEN (
       WITH RECURSIVE each(place, code) AS (
@@ -313,7 +313,7 @@ SELECT
         CASE WHEN char(code) NOT GLOB '*[' || char(1, 45, 31, 127, 45, 159, 1564, 8206, 8207, 8232, 45, 8238, 8294, 45, 8297) || ']*' THEN char(code)
         ELSE printf(CASE WHEN code < 256 THEN '\\x%02x' ELSE '\\u%04x' END, code) END, ''
       ) FROM each
-    ) ELSE line END FROM (SELECT replace(replace(replace(substr(coalesce(error_type || ': ', '') || coalesce(error, ''), 1, 120), char(9), ' '), char(10), ' '), char(13), ' ') AS line)) AS error,
+    ) ELSE line END FROM (SELECT replace(replace(replace(substr(CASE WHEN reason = 'error' AND error <> error_type THEN error_type || ': ' ELSE '' END || coalesce(error, ''), 1, 120), char(9), ' '), char(10), ' '), char(13), ' ') AS line)) AS error,
   round((julianday(completed_at) - julianday(started_at)) * 86400, 3) AS ran_s,
   id
 FROM tasks
@@ -432,7 +432,7 @@ SELECT
         CASE WHEN char(code) NOT GLOB '*[' || char(1, 45, 31, 127, 45, 159, 1564, 8206, 8207, 8232, 45, 8238, 8294, 45, 8297) || ']*' THEN char(code)
         ELSE printf(CASE WHEN code < 256 THEN '\\x%02x' ELSE '\\u%04x' END, code) END, ''
       ) FROM each
-    ) ELSE line END FROM (SELECT replace(replace(replace(substr(reason || ': ' || coalesce(error_type || ': ', '') || coalesce(error, ''), 1, 80), char(9), ' '), char(10), ' '), char(13), ' ') AS line))
+    ) ELSE line END FROM (SELECT replace(replace(replace(substr(reason || ': ' || CASE WHEN reason = 'error' AND error <> error_type THEN error_type || ': ' ELSE '' END || coalesce(error, ''), 1, 80), char(9), ' '), char(10), ' '), char(13), ' ') AS line))
     WHEN 'cancelled' THEN reason
     ELSE (SELECT CASE WHEN line GLOB '*[' || char(1, 45, 31, 127, 45, 159, 1564, 8206, 8207, 8232, 45, 8238, 8294, 45, 8297) || ']*' THEN (
       WITH RECURSIVE each(place, code) AS (
@@ -489,7 +489,7 @@ durations AS (
 ),
 failures AS (
   -- With max() SQLite takes the other columns from the row that has it.
-  SELECT name, max(completed_at) AS failed_at, coalesce(error_type || ': ', '') || coalesce(error, '') AS error FROM tasks WHERE status = 'failed' GROUP BY name
+  SELECT name, max(completed_at) AS failed_at, CASE WHEN reason = 'error' AND error <> error_type THEN error_type || ': ' ELSE '' END || coalesce(error, '') AS error FROM tasks WHERE status = 'failed' GROUP BY name
 )
 SELECT
   (SELECT CASE WHEN line GLOB '*[' || char(1, 45, 31, 127, 45, 159, 1564, 8206, 8207, 8232, 45, 8238, 8294, 45, 8297) || ']*' THEN (
@@ -807,6 +807,15 @@ def run_all(run: Run, statements: list[str]) -> None:
         run(statement)
 
 
+def unreported(number: int, becomes: int) -> str:
+    """The progress, where a completed task that never reported any has another number."""
+    reported = "SELECT 1 FROM task_events WHERE task_id = tasks_before.id AND kind = 'progress'"
+    return (
+        f"CASE WHEN status = 'completed' AND progress = {number} AND NOT EXISTS ({reported}) "
+        f"THEN {becomes} ELSE progress END"
+    )
+
+
 def upgrade(run: Run = through_alembic) -> None:
     """Make the three tables anew, and add the two new ones; no row is lost."""
     keys = [sql for (sql,) in run(INDEXES_OF_KEYS)]
@@ -815,7 +824,9 @@ def upgrade(run: Run = through_alembic) -> None:
     # A renamed table takes the references to it along, unless SQLite does as it did before 3.25.
     run("PRAGMA legacy_alter_table=ON")
     make_anew(run, "owners", OWNERS, OWNER_COLUMNS, "rowid")
-    make_anew(run, "tasks", TASKS, TASK_COLUMNS, "rowid")
+    # What completed without ever reporting progress is done all the same.
+    progressed = TASK_COLUMNS.replace(" progress,", f" {unreported(0, 100)},")
+    make_anew(run, "tasks", TASKS, TASK_COLUMNS, "rowid", values=progressed)
     make_anew(run, "task_events", EVENTS, EVENT_COLUMNS, "seq")
     run("PRAGMA legacy_alter_table=OFF")
     run_all(run, [*NEW_TABLES, *INDEXES, *keys, *TRIGGERS, *VIEWS])
@@ -834,7 +845,7 @@ def downgrade(run: Run = through_alembic) -> None:
     # JSON is JSON to the earlier release, whatever made it.
     formats = TASK_COLUMNS.replace(
         "result_format", "replace(replace(result_format, 'lossy', 'json'), 'custom', 'json')"
-    )
+    ).replace(" progress,", f" {unreported(100, 0)},")
     make_anew(run, "tasks", TASKS_BEFORE, TASK_COLUMNS, "rowid", values=formats)
     make_anew(run, "task_events", EVENTS_BEFORE, EVENT_COLUMNS, "seq", where="WHERE kind <> 'left_out'")
     run("PRAGMA legacy_alter_table=OFF")

@@ -66,6 +66,29 @@ async def test_what_is_no_percentage_is_refused(manager: TaskManager, progress: 
     assert len(manager.get_task_events(task_id)) == 2
 
 
+async def test_what_completes_without_a_report_is_done(manager: TaskManager, journal: Path) -> None:
+    """Its progress is 100; one that was reported stays as it was, and so does that of a task that ends otherwise."""
+
+    async def reports(*values: float) -> None:
+        for value in values:
+            current_task().update_progress(value)
+
+    async def fails() -> None:
+        raise ValueError
+
+    works = {"silent": reports(), "zero": reports(0), "back": reports(10, 0), "half": reports(50), "failed": fails()}
+    for name, work in works.items():
+        await manager.submit(work, task_id=name)
+        await manager.wait_for_task(name)
+    expected = {"silent": 100, "zero": 0, "back": 0, "half": 50, "failed": 0}
+    assert {info.id: info.progress for info in manager.list_tasks()} == expected
+    crowd = [await manager.submit(reports()) for _ in range(50)]
+    await asyncio.gather(*map(manager.result, crowd))
+    async with TaskManager(journal) as other:
+        assert {info.id: info.progress for info in other.list_tasks()} == expected | dict.fromkeys(crowd, 100)
+        assert [event.progress for event in other.get_task_events("silent")] == [None] * 3
+
+
 async def test_a_message_is_text(manager: TaskManager) -> None:
     """A message of another type is refused, with its progress."""
     task_id = await manager.submit(asyncio.Event().wait())

@@ -18,7 +18,7 @@ from ailf.async_tasks.journal.writing import Record
 from ailf.async_tasks.model import Ended, Ending, Outcome, Progressed, Started, Submitted, TaskInfo, microseconds_of
 from ailf.async_tasks.running.context import CurrentTask, Desk, enter
 from ailf.async_tasks.running.job import Job
-from ailf.async_tasks.running.live_task import GRACE_SECONDS, LiveTask, resolve
+from ailf.async_tasks.running.live_task import GRACE_SECONDS, NOT_REPORTED, LiveTask, resolve
 from ailf.async_tasks.running.log_capture import Capturing
 from ailf.async_tasks.running.observing import Observers
 from ailf.async_tasks.running.phases import Phase
@@ -137,8 +137,8 @@ class LiveTasks:
         if message is None:
             message = task.reported[1]
         reported = (progress, message)
-        if reported != task.reported:
-            task.reported = reported
+        task.reported, before = reported, task.reported
+        if reported != before:
             self._record((Progressed(task_id, task.now(), progress, message), None, None))
         # An end that came in between may have been recorded first; the outcome is set before that.
         return task.outcome is None
@@ -390,15 +390,18 @@ class LiveTasks:
 
     def _end(self, task: LiveTask, outcome: Outcome) -> None:
         text: str | None = None
+        progress: float | None = None
         result_format: ResultFormat | None = None
         if outcome.status is TaskStatus.COMPLETED:
+            # What says nothing of its progress is done with all of it at its end.
+            progress = 100 if task.reported is NOT_REPORTED else None
             text, result_format = task.result = encode_result(outcome.value, self._encoder)
             if result_format is not ResultFormat.JSON:
                 self.remembered.keep_result(task.id, task.created_at, outcome.value)
         # Before the end is recorded: a report that is recorded behind it knows that it does not count.
         task.outcome = outcome
         task.enter(Phase.ENDING)
-        change = Ended(task.id, task.now(), task.status, outcome, text, result_format)
+        change = Ended(task.id, task.now(), task.status, outcome, text, result_format, progress)
         self._record((change, self._on_ended, task))
         self._release_slot(task)
 

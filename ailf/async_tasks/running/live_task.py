@@ -14,6 +14,9 @@ from ailf.errors import AilfError
 GRACE_SECONDS = 10.0
 """For how long a cancelled task may clean up before another cancellation cuts that short, and a stop gives it up."""
 
+NOT_REPORTED: tuple[float, str | None] = (0, None)
+"""Where a task stands that has reported nothing: this very object, which no report is."""
+
 
 class LiveTask:
     """A task of this process that has not ended in the journal yet."""
@@ -41,7 +44,7 @@ class LiveTask:
         self.status = TaskStatus.PENDING
         """What was recorded last; the expected state of what is recorded next."""
         self.created_at = self.last_at = microseconds()
-        self.reported: tuple[float, str | None] = (0, None)
+        self.reported: tuple[float, str | None] = NOT_REPORTED
         """The progress and the message reported last, in one value: reports come from any thread, at any moment."""
         self.runner: asyncio.Task[None] | None = None
         self.limit: asyncio.Timeout | None = None

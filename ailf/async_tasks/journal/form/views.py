@@ -63,7 +63,8 @@ _NOW = "'now'"
 _QUIET = f"CASE tasks.status WHEN 'running' THEN {_seconds(last_said_sql(), _NOW)} END"
 """The seconds for which a running task has said nothing: no event, no line in its log."""
 
-_ERROR = "coalesce(error_type || ': ', '') || coalesce(error, '')"
+_ERROR = "CASE WHEN reason = 'error' AND error <> error_type THEN error_type || ': ' ELSE '' END || coalesce(error, '')"
+"""What a failed task raised, with its type, unless that is its whole text; what ailf says of a task stands alone."""
 
 _OUTCOME = f"""\
 CASE status

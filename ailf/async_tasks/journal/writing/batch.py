@@ -102,7 +102,7 @@ class Batch:
         task_id, at, outcome = change.task_id, microseconds_text(change.at), change.outcome
         if outcome.status is TaskStatus.COMPLETED:
             result_format = None if change.result_format is None else _WORD[change.result_format]
-            self._completions.append((at, change.result, result_format, task_id, self._owner_id))
+            self._completions.append((change.progress, at, change.result, result_format, task_id, self._owner_id))
             self._events.append((task_id, at, _COMPLETED, None, None))
             return
         reason = None if outcome.reason is None else _WORD[outcome.reason]

@@ -123,6 +123,8 @@ def _update(columns: Sequence[str], *expected: TaskStatus, becomes: TaskStatus |
         if "completed_at" in values:
             # It starts when its start is committed, which a clock that steps back may put behind its end.
             values["completed_at"] = func.max(values["completed_at"], _LAST_TIME)
+        if becomes is TaskStatus.COMPLETED:
+            values["progress"] = func.coalesce(values["progress"], tasks.c.progress)
         if becomes is not None:
             values["status"] = _word(becomes)
         return update(tasks).where(*ours, or_(*(state == _STATUS for state in states))).values(values)
@@ -147,7 +149,9 @@ INSERT_FAMILY = _insert(tasks, *_SUBMITTED, "parent_id")
 """The same where any has a parent: most batches are without, and pay nothing for the column."""
 START_TASK = _update(["started_at"], TaskStatus.PENDING, becomes=TaskStatus.RUNNING)
 PROGRESS_TASK = _update(["progress", "progress_message"], TaskStatus.PENDING, TaskStatus.RUNNING)
-COMPLETE_TASK = _update(["completed_at", "result", "result_format"], TaskStatus.RUNNING, becomes=TaskStatus.COMPLETED)
+COMPLETE_TASK = _update(
+    ["progress", "completed_at", "result", "result_format"], TaskStatus.RUNNING, becomes=TaskStatus.COMPLETED
+)
 """What nearly every task comes to."""
 END_TASK = _update(["status", "reason", "completed_at", "error", "error_type", "traceback"])
 INSERT_EVENT = _insert(task_events, "task_id", "at", "kind", "progress", "message")

@@ -67,7 +67,7 @@ def last_number(path: Path) -> int:
 
 
 def test_an_upgraded_journal_equals_a_fresh_one(earlier: Path) -> None:
-    """Table by table, view by view, and every row is there as it was, the new columns empty."""
+    """Table by table, view by view, and every row is there as it was, the new columns empty; what is done says so."""
     before, keys = content(earlier), {name: sql for name, sql in schema_text(earlier).items() if "by_metadata" in name}
     number = last_number(earlier)
     ensure_current(earlier)
@@ -81,6 +81,11 @@ def test_an_upgraded_journal_equals_a_fresh_one(earlier: Path) -> None:
             assert [row.pop(column) for column in NEW_COLUMNS[table]] == [None] * len(NEW_COLUMNS[table])
             if table == "tasks" and not had_requests:
                 assert row.pop("cancel_requested_at") is None
+    reported = {row["task_id"] for row in before["task_events"] if row["kind"] == "progress"}
+    silent = [row for row in before["tasks"] if row["status"] == "completed" and row["id"] not in reported]
+    assert [row.pop("progress") for row in silent] == [0] * len(silent) != []
+    ids = {row["id"] for row in silent}
+    assert {row.pop("progress") for row in after["tasks"] if row["id"] in ids} == {100}
     assert after == before
     assert len(after["tasks"]) >= 8
     assert last_number(earlier) == number
