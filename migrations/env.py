@@ -141,12 +141,14 @@ def run_on(engine: Engine, path: Path | None) -> None:
     """Run the command with an engine on the journal."""
 
     def refuse_in_use(*, step: MigrationInfo, **_rest: object) -> None:
-        if path is not None and not step.is_upgrade and not step.is_stamp:
-            alive = [owner for owner in upkeep.owner_states(path) if owner.life is upkeep.Life.ALIVE]
-            if alive:
-                raise CommandError(
-                    f"The journal {path} is in use by pid {alive[0].pid} on {alive[0].host}: stop it before a downgrade."
-                )
+        # Nobody is at work on tables that are not there yet.
+        if path is None or step.is_stamp or migrate.revision_of(path) is None:
+            return
+        if alive := [owner for owner in upkeep.owner_states(path) if owner.life is upkeep.Life.ALIVE]:
+            way = "an upgrade" if step.is_upgrade else "a downgrade"
+            raise CommandError(
+                f"The journal {path} is in use by pid {alive[0].pid} on {alive[0].host}: stop it before {way}."
+            )
 
     event.listen(engine, "begin", begin_immediately)
     options: dict[str, Any] = {

@@ -30,6 +30,7 @@ from ailf.async_tasks.journal.care import (
     migration_lock,
     owners,
     policy_text,
+    recovery,
     request_cancel,
     requests_query,
     warn_of_shared_file_system,
@@ -144,11 +145,11 @@ class Journal:
                     owners.register(door.connection, owner, policy_text(retention))
                     assert_still_current(door.connection, path)
                     paths = _indexes_made(path, door.connection, indexed)
-                    if owners.recover(door.connection, path, owner).unknown:
+                    if recovery.recover(door.connection, path, owner).unknown:
                         # One more proof can be had while this process has no connection to the journal.
                         door.close()
                         with migration_lock(path):
-                            owners.recover_alone(path, owner)
+                            recovery.recover_alone(path, owner)
                         door = Door(path, durability)
                     pulse = Pulse(path, door.assert_here)
                     door.assert_here()

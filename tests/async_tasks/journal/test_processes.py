@@ -206,7 +206,8 @@ def test_recoverers_that_race_end_each_task_once(journal: Path) -> None:
 import sys
 from pathlib import Path
 from ailf.async_tasks.journal.form.engine import Access, connect
-from ailf.async_tasks.journal.care.owners import recover, this_process
+from ailf.async_tasks.journal.care.owners import this_process
+from ailf.async_tasks.journal.care.recovery import recover
 journal = Path(sys.argv[1])
 connection = connect(journal, Access.WRITE)
 print("ready", flush=True)

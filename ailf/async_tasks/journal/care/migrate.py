@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from filelock import Timeout
 
-from ailf.async_tasks.journal.care import inspection, owners
+from ailf.async_tasks.journal.care import inspection, recovery
 from ailf.async_tasks.journal.care.inspection import ask, assert_is_journal
 from ailf.async_tasks.journal.care.locks import beside_journal
 from ailf.async_tasks.journal.care.revisions import Guard, migrate
@@ -127,7 +127,7 @@ def refuse_while_in_use(path: Path, revision: str) -> None:
     Raises:
         JournalVersionError: a manager is at work on it.
     """
-    if living := owners.living(path):
+    if living := recovery.living(path):
         raise JournalVersionError(
             f"The journal {path} is at revision {revision}, and a program of an earlier release is at work on it "
             f"(pid {living[0].pid} on {living[0].host}): stop that program, and start again; this release brings the "

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from ailf.async_tasks.journal.care import machine, owners, retention
+from ailf.async_tasks.journal.care import machine, owners, recovery, retention
 from ailf.async_tasks.journal.care.clock import Ages, read_clocks
 from ailf.async_tasks.journal.care.life import Owner
 from ailf.async_tasks.journal.care.locks import OwnerLock
@@ -54,11 +54,11 @@ class Rounds:
         self.tell_of(found.unknown)
         return found.failed
 
-    def _recover(self, connection: sqlite3.Connection) -> owners.Recovery:
+    def _recover(self, connection: sqlite3.Connection) -> recovery.Recovery:
         if self._lock.look_after():
             log.warning("The lock file of this manager was removed, and is there again: %s", self._lock.file)
             owners.return_to_life(connection, self._owner)
-        return owners.recover(connection, self._path, self._owner)
+        return recovery.recover(connection, self._path, self._owner)
 
     def tell_of(self, unknown: Iterable[Owner]) -> None:
         """Say once of each owner that nobody can tell from here whether it is alive."""

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from ailf.async_tasks.journal.care import migrate, owners, retention
+from ailf.async_tasks.journal.care import migrate, owners, recovery, retention
 from ailf.async_tasks.journal.care.inspection import assert_is_journal, companions
 from ailf.async_tasks.journal.care.life import Verdict
 from ailf.async_tasks.journal.care.requests import request_cancel
@@ -188,7 +188,7 @@ def _owner_states(connection: sqlite3.Connection, path: Path) -> list[OwnerState
             pid=owner.pid,
             host=owner.host,
             started_at=started_at,
-            life=_LIVES[owners.examine(path, owner, here)],
+            life=_LIVES[recovery.examine(path, owner, here)],
             unfinished=unfinished.get(owner.id, 0),
             retention=retention.policy_of(text),
         )
@@ -283,12 +283,12 @@ def recover(path: Path, owner_id: str | None = None) -> int:
     here = owners.this_process()
     with _writing(path) as connection:
         if owner_id is not None:
-            return owners.recover_owner(connection, path, here, owner_id)
-        found = owners.recover(connection, path, here)
+            return recovery.recover_owner(connection, path, here, owner_id)
+        found = recovery.recover(connection, path, here)
     if not found.unknown:
         return found.failed
     with migrate.migration_lock(path), translated(path, "written"):
-        alone = owners.recover_alone(path, here)
+        alone = recovery.recover_alone(path, here)
     return found.failed + (0 if alone is None else alone.failed)
 
 

@@ -24,9 +24,11 @@ from ailf.async_tasks.journal.care.owners import this_process
 from ailf.async_tasks.journal.form.engine import Access, connect, create_file
 from ailf.async_tasks.journal.form.paths import owners_folder
 from ailf.errors import JournalError, JournalVersionError
+from tests.async_tasks.journal.care.test_alembic import ALEMBIC, TOP
 from tests.async_tasks.journal.care.test_revisions import JOURNALS, SECOND
 from tests.async_tasks.journal.support import (
     RUNNING,
+    attempt,
     fill,
     insert,
     python,
@@ -331,23 +333,24 @@ async def test_a_journal_with_which_an_earlier_release_is_at_work_is_refused(jou
     """Its manager would go on by its own rules: it has to stop first, and until then nothing is changed."""
     journal.write_bytes(gzip.decompress((JOURNALS / SECOND).read_bytes()))
     earlier = replace(this_process(), process_started=None, pid_namespace=None)
-    connection = sqlite3.connect(journal, isolation_level=None)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute(
-        "INSERT INTO owners (id, pid, host, boot_id, started_at) VALUES (?, ?, ?, ?, '2026-11-24T03:00:00.000000Z')",
-        (earlier.id, earlier.pid, earlier.host, earlier.boot_id),
-    )
+    with closing(sqlite3.connect(journal)) as connection, connection:
+        connection.execute(
+            "INSERT INTO owners (id, pid, host, boot_id, started_at) VALUES (?, ?, ?, ?, '2026')",
+            (earlier.id, earlier.pid, earlier.host, earlier.boot_id),
+        )
     lock = OwnerLock(journal, earlier.id)
     assert lock.acquire()
     before = snapshot(journal.parent)
     with pytest.raises(JournalVersionError, match=f"pid {earlier.pid} on .* stop that program, and start again"):
         await TaskManager(journal).start()
+    refused = attempt(*ALEMBIC, "-x", f"journal={journal}", "upgrade", "head", cwd=TOP)
+    assert refused.returncode != 0
+    assert f"pid {earlier.pid} on {earlier.host}: stop it before an upgrade" in refused.stdout + refused.stderr
     after = snapshot(journal.parent)
     after.pop(f"{journal.name}.owners/migration.lock")
-    assert {name for name in before if after.get(name) != before[name]} <= {f"{journal.name}-shm"}
-    assert migrate.revision_of(journal) == "0002"
-    connection.execute("UPDATE owners SET stopped_at = started_at WHERE id = ?", (earlier.id,))
-    connection.close()
+    assert after == before
+    with closing(sqlite3.connect(journal)) as connection, connection:
+        connection.execute("UPDATE owners SET stopped_at = started_at WHERE id = ?", (earlier.id,))
     lock.release()
     async with TaskManager(journal, retention=None) as manager:
         assert manager.count_tasks() > 0
