@@ -38,6 +38,9 @@ from ailf.web.views.asking import Memory
 STATIC = Path(__file__).parent / "static"
 T = TypeVar("T")
 
+LINE_END = "\n"
+"""Of a stream: one character for each is enough."""
+
 READS_AT_A_TIME = 4
 CANCEL_PATIENCE_SECONDS = 2.0
 """How long an answer waits for a task that is cancelled to end."""
@@ -216,14 +219,14 @@ class Pages:
         async def events() -> AsyncIterator[ServerSentEvent]:
             async with aclosing(self._hub.follow(key, render, view.every_seconds, position)) as messages:
                 async for message in messages:
-                    yield ServerSentEvent(data=message.html, id=message.number)
+                    yield ServerSentEvent(data=message.html, id=message.number, sep=LINE_END)
 
         return EventSourceResponse(
             events(),
             ping=HEARTBEAT_SECONDS,
             send_timeout=SEND_PATIENCE_SECONDS,
-            ping_message_factory=lambda: ServerSentEvent(comment="still here"),
-            sep="\n",
+            ping_message_factory=lambda: ServerSentEvent(comment="still here", sep=LINE_END),
+            sep=LINE_END,
         )
 
     def _frame(self, view: View, pairs: Pairs) -> Frame:
