@@ -216,15 +216,28 @@ class Pages:
         async def render() -> Frame:
             return await self._in_thread(partial(self._frame, view, kept))
 
+        ending = anyio.Event()
+
+        async def end() -> None:
+            await ending.wait()
+            self._hub.end()
+
         async def events() -> AsyncIterator[ServerSentEvent]:
-            async with aclosing(self._hub.follow(key, render, view.every_seconds, position)) as messages:
-                async for message in messages:
-                    yield ServerSentEvent(data=message.html, id=message.number, sep=LINE_END)
+            waiting = asyncio.create_task(end(), name="ailf page's end")
+            try:
+                async with aclosing(self._hub.follow(key, render, view.every_seconds, position)) as messages:
+                    async for message in messages:
+                        yield ServerSentEvent(data=message.html, id=message.number, sep=LINE_END)
+            finally:
+                waiting.cancel()
 
         return EventSourceResponse(
             events(),
             ping=HEARTBEAT_SECONDS,
             send_timeout=SEND_PATIENCE_SECONDS,
+            # Told before, a stream ends as one that is complete.
+            shutdown_event=ending,
+            shutdown_grace_period=1.0,
             ping_message_factory=lambda: ServerSentEvent(comment="still here", sep=LINE_END),
             sep=LINE_END,
         )

@@ -119,6 +119,7 @@ class Channel:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     readers: int = 0
     keeping: asyncio.Task[None] | None = None
+    is_over: bool = False
 
 
 class Hub:
@@ -171,6 +172,8 @@ class Hub:
                 if channel.frame is not None and (message := position.news(channel.frame)) is not None:
                     yield message
                     continue
+                if channel.is_over:
+                    return
                 await news.wait()
         finally:
             self.streams -= 1
@@ -182,6 +185,12 @@ class Hub:
             if not self._channels and self._watching is not None:
                 self._watching.cancel()
                 self._watching = None
+
+    def end(self) -> None:
+        """End all streams: the server does."""
+        for channel in self._channels.values():
+            channel.is_over = True
+            channel.news.set()
 
     async def _watch(self) -> None:
         """Look whether anybody has written, for all pages together."""

@@ -1,7 +1,9 @@
 """What the tests of the page share: a journal with everything in it, a client, the command serving, a browser."""
 
+import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -84,17 +86,13 @@ def hostile(full: Path) -> Path:
     return full
 
 
-def opened_again(path: Path) -> Any:
+def opened_again(path: Path) -> sqlite3.Connection:
     """A plain connection to a journal that is there."""
-    import sqlite3
-
     return sqlite3.connect(path, isolation_level=None)
 
 
 def json_text(value: Any) -> str:
     """A value as JSON."""
-    import json
-
     return json.dumps(value)
 
 

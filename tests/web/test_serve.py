@@ -41,7 +41,7 @@ def test_it_ends_at_once_with_a_page_open(full: Path) -> None:
             page.send_signal(signal.SIGINT)
             _, complaints = page.communicate(timeout=30)
     assert page.returncode in (0, 130)
-    assert "Traceback" not in complaints
+    assert not complaints.strip()
 
 
 def test_a_port_that_is_taken(full: Path) -> None:
