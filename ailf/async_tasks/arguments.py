@@ -384,3 +384,15 @@ def _shown(value: object) -> str:
     except Exception:  # noqa: BLE001 - a value may define any __repr__
         text = f"<{type(value).__qualname__}>"
     return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - a line
+
+
+def file_path(value: object, name: str) -> Path:
+    """A path of a file, absolute.
+
+    Raises:
+        InvalidTypeError: it is no path.
+        InvalidArgumentError: no file can have this path.
+    """
+    if not isinstance(value, str | Path):
+        raise InvalidTypeError(f"{name} is {value!r}; give a path as text or pathlib.Path.")
+    return journal_path(value)

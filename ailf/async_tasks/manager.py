@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ailf.async_tasks.journal import Durability, MigrateMode
 from ailf.async_tasks.log_watching import follow_logs
 from ailf.async_tasks.model import Ending, Health, LogLine, TaskEvent
 from ailf.async_tasks.running import RESULT_MEMORY_BYTES, Job, Observer, Submittable, TaskLog, discard
+from ailf.async_tasks.session import in_own_thread
 from ailf.async_tasks.settings import Settings
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import follow
@@ -315,6 +317,29 @@ class TaskManager(History):
             NotStartedError: the manager was not started.
         """
         return self._started().journal.health()
+
+    async def backup(self, path: str | Path) -> int:
+        """Copy the journal while it is in use: all that is acknowledged when this is called is in the copy.
+
+        A program must never copy, hash or send its own journal by reading the file: closing it again drops SQLite's
+        locks (https://sqlite.org/howtocorrupt.html). A copy is one plain file, which it may read as it likes;
+        ``ailf journal restore`` puts it in a journal's place.
+
+        Args:
+            path: where to; nothing may be there.
+
+        Returns:
+            The size of the copy in bytes.
+
+        Raises:
+            NotStartedError: the manager was not started.
+            ManagerError: called on another event loop than ``start``.
+            InvalidTypeError: ``path`` is no path.
+            InvalidArgumentError: there is something at the path.
+            JournalError: the journal cannot be read, or the copy not be written.
+        """
+        session = self._here()
+        return await in_own_thread(partial(session.journal.backup, arguments.file_path(path, "path")))
 
     async def cleanup(self) -> int:
         """Run a round of recovery and of the scheduled delete now.

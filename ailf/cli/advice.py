@@ -47,7 +47,7 @@ def remedy(damage: Iterable[str]) -> str:
     """What to do about damage: an index can be made anew, which is all that a backup would not give back."""
     if all(map(_ABOUT_AN_INDEX.search, damage)):
         return "say REINDEX in the sqlite3 shell"
-    return "restore a backup, or move it away and start anew"
+    return "run `ailf journal restore BACKUP`, or move it away and start anew"
 
 
 def findings_about(facts: Facts, damage: Sequence[str]) -> list[Finding]:

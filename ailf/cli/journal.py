@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from ailf.async_tasks.journal.care import restore as restoring
 from ailf.async_tasks.journal.care import upkeep
 from ailf.cli import shapes
 from ailf.cli.advice import Finding, Level, findings_about, remedy
@@ -99,6 +100,21 @@ def check(*, journal: Path, full: bool, as_json: bool) -> int:
 def backup(*, path: Path, journal: Path) -> None:
     """Copy it to PATH, consistent even while programs write to it."""
     click.echo(f"{size(upkeep.backup(journal, path))} written to {harmless(str(path))}.")
+
+
+@group.command(
+    epilog=examples("journal restore tasks-backup.db", "--journal night.db journal restore /srv/backup/night.db")
+)
+@click.argument("backup", type=click.Path(dir_okay=False, path_type=Path))
+@journal_option
+def restore(*, backup: Path, journal: Path) -> None:
+    """Put a copy of BACKUP in its place; the replaced journal is kept aside, with its log and its locks.
+
+    Refused while a manager is at work on it. What is unfinished in the backup becomes failed.
+    """
+    done = restoring.restore(journal, backup)
+    kept = f"; the replaced journal is {harmless(str(done.aside))}" if done.aside is not None else ""
+    click.echo(f"Restored from {harmless(str(backup))}; {done.failed} unfinished tasks marked as failed{kept}.")
 
 
 @group.command(epilog=examples("journal vacuum", "--journal night.db journal vacuum"))

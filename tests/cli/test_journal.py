@@ -3,11 +3,14 @@
 import asyncio
 import gzip
 import json
+import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -119,7 +122,7 @@ def test_check_finds_damage(full: Path, ailf: Ailf) -> None:
     assert "points to no row of owners" in found.stdout
     doctor = json.loads(ailf("journal", "doctor", "--json").stdout)
     assert doctor[0]["level"] == "error"
-    assert "restore a backup" in doctor[0]["advice"]
+    assert "journal restore BACKUP" in doctor[0]["advice"]
 
 
 def test_an_index_that_disagrees_is_made_anew(full: Path, ailf: Ailf) -> None:
@@ -207,3 +210,84 @@ def test_help_is_there(ailf: Ailf, part: tuple[str, ...]) -> None:
     found = ailf(*part, "--help")
     assert found.exit_code == 0
     assert found.stdout.startswith("Usage: ")
+
+
+def test_restore_puts_a_backup_in_the_journal_s_place(ailf: Ailf, full: Path) -> None:
+    """It says what became of the replaced journal, and of what was unfinished; and refuses what is no backup."""
+    copy = full.with_name("copy.db")
+    assert ailf("journal", "backup", copy).exit_code == 0
+    assert ailf("tasks", "prune", "--older-than", "1s", "--yes").exit_code == 0
+    done = ailf("journal", "restore", copy)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "2 unfinished tasks marked as failed; the replaced journal is" in done.stdout
+    assert len(json.loads(ailf("tasks", "list", "--json", "--status", "failed").stdout)) == 3
+    refused = ailf("journal", "restore", full)
+    assert refused.exit_code == 2
+    assert "is the journal itself" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["itself", "relative", "symlink", "hard link", "descriptor", "log"])
+def test_export_never_writes_over_the_journal(
+    ailf: Ailf, full: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whatever path it is named: nothing is changed."""
+    other = full.with_name("other")
+    keeper = sqlite3.connect(full)
+    keeper.execute("SELECT count(*) FROM tasks").fetchall()
+    descriptor = os.open(full, os.O_RDONLY)
+    outputs = {"itself": full, "relative": Path("here.db"), "log": full.with_name(f"{full.name}-wal")}
+    outputs["descriptor"] = Path(f"/proc/self/fd/{descriptor}")
+    if name == "relative":
+        monkeypatch.chdir(full.parent)
+        outputs[name] = Path(full.name)
+    elif name == "symlink":
+        other.symlink_to(full)
+    elif name == "hard link":
+        # Made once the journal is open, since it is refused otherwise.
+        monkeypatch.setattr("ailf.cli.export._refuse_the_journal", _linked_first(other, full))
+    refused = ailf("tasks", "export", "--output", outputs.get(name, other))
+    os.close(descriptor)
+    assert refused.exit_code == 2
+    assert "is the journal itself" in refused.stderr
+    keeper.close()
+    other.unlink(missing_ok=True)
+    assert len(ailf("tasks", "export").stdout.splitlines()) == 5
+
+
+def _linked_first(link: Path, journal: Path) -> Callable[[Path, Path], None]:
+    from ailf.cli import export
+
+    refuse = export._refuse_the_journal
+
+    def then(output: Path, of: Path) -> None:
+        link.hardlink_to(journal)
+        refuse(output, of)
+
+    return then
+
+
+def test_an_export_takes_a_file_s_place_once_it_is_whole(
+    ailf: Ailf, full: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was there stays where it fails; a link, and the file's mode, stay as well; a pipe is written as it is."""
+    output = full.with_name("out.jsonl")
+    output.write_text("before")
+    output.chmod(0o640)
+    link = full.with_name("link")
+    link.symlink_to(output)
+    with monkeypatch.context() as patch:
+        patch.setattr("ailf.cli.export._write", _no_room)
+        refused = ailf("tasks", "export", "--output", link)
+        assert (refused.exit_code, "cannot be written" in refused.stderr) == (3, True)
+    assert output.read_text() == "before"
+    assert ailf("tasks", "export", "--output", link).exit_code == 0
+    assert len(output.read_text().splitlines()) == 5
+    assert link.is_symlink()
+    assert output.stat().st_mode & 0o777 == 0o640
+    assert not list(full.parent.glob(".*.part"))
+    assert ailf("tasks", "export", "--output", "/dev/null").exit_code == 0
+
+
+def _no_room(_form: str, _pages: object, file: TextIO) -> int:
+    file.write("half")
+    raise OSError(28, "No space left on device")

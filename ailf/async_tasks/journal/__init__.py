@@ -27,6 +27,7 @@ from ailf.async_tasks.journal.care import (
     assert_current,
     assert_still_current,
     ensure_current,
+    make_backup,
     migration_lock,
     owners,
     policy_text,
@@ -43,7 +44,9 @@ from ailf.async_tasks.journal.form import (
     journal_error,
     metadata_path,
     opening,
+    tie_log_to_file,
     translated,
+    warn_of_open_modes,
 )
 from ailf.async_tasks.journal.reading import AsyncReader, Pulse, Reader
 from ailf.async_tasks.journal.writing import Door, Writer, in_words, unwritten_error
@@ -128,6 +131,7 @@ class Journal:
         """
         with opening(path):
             ensure_current(path, mode)
+        warn_of_open_modes(path)
         warn_of_shared_file_system(path)
         owner = owners.this_process()
         lock = OwnerLock(path, owner.id)
@@ -151,6 +155,7 @@ class Journal:
                         with migration_lock(path):
                             recovery.recover_alone(path, owner)
                         door = Door(path, durability)
+                    tie_log_to_file(door.connection, anew=True)
                     pulse = Pulse(path, door.assert_here)
                     door.assert_here()
                 except BaseException:
@@ -223,6 +228,11 @@ class Journal:
             self.writer.health(), retention=self._rounds.policy_in_seconds, last_deletion=self._rounds.last_deletion
         )
 
+    def backup(self, copy: Path) -> int:
+        """Copy all that is committed, while it is in use: see ``make_backup``."""
+        # By a connection that is open already, so that it works even where the file is not at its name any more.
+        return self.reader.ask(lambda connection: make_backup(connection, self.path, copy))
+
     def close(self) -> UnwrittenChangesError | None:
         """Write what is left, say that this owner has stopped, and free everything; blocks.
 
@@ -255,6 +265,7 @@ class Journal:
     def _say_goodbye(self, left: list[str]) -> bool:
         """Write that this owner has stopped; whether that is written. What is not is added to what is left."""
         try:
+            self._door.look()
             if lost := owners.unregister(self._door.enter(), self.owner):
                 log.error("How %d tasks of the journal %s ended was lost; they are FAILED.", lost, self.path)
         except JournalError as error:
@@ -263,7 +274,8 @@ class Journal:
             if self._door.rescued is not None:
                 left.append(f"what was in the log that was taken away, which is in {self._door.rescued}")
             return False
-        self._cut_log_back()
+        if self._door.look() is Displacement.NONE:
+            self._cut_log_back()
         return True
 
     @property

@@ -3,6 +3,7 @@
 All that is done between two batches, or from outside by the command. It may import the other wings of the journal.
 """
 
+from ailf.async_tasks.journal.care.copies import make_backup
 from ailf.async_tasks.journal.care.life import Owner
 from ailf.async_tasks.journal.care.locks import OwnerLock
 from ailf.async_tasks.journal.care.migrate import (
@@ -25,6 +26,7 @@ __all__ = [
     "assert_current",
     "assert_still_current",
     "ensure_current",
+    "make_backup",
     "migration_lock",
     "policy_text",
     "request_cancel",

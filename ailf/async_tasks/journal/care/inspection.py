@@ -1,8 +1,9 @@
 """Looking at a file before it is used: is it a journal, and is it whole?"""
 
 import sqlite3
+import struct
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -12,8 +13,11 @@ from ailf.async_tasks.journal.form import (
     APPLICATION_ID,
     Access,
     Durability,
+    Place,
+    assert_not_planted,
     assert_one_name,
     beside,
+    change_counter,
     pragmas,
     refuse_inherited,
     translated,
@@ -30,6 +34,16 @@ ENDS = [
     for column in (column, "rowid")
 ]
 """Reads the first and the last row of each table, and of its index."""
+
+LOG_HEADER = struct.Struct(">I4xI4x8s")
+LOG_MAGIC = 0x377F0682
+LOG_BEGIN_BYTES = 32
+LOG_FRAME = struct.Struct(">I4x8s8x24xI")
+LOG_FRAME_BYTES = 24
+"""Of a write-ahead log: its header, and the header of a frame with the page's own up to the change counter."""
+
+LOOKS = 3
+"""How often a log is looked at, while somebody may be writing to it."""
 
 SMALL_JOURNAL_BYTES = 4 * 1024 * 1024
 """Up to which size a journal is checked as a whole at each start, which takes some milliseconds."""
@@ -104,12 +118,13 @@ def assert_is_journal(path: Path) -> None:
 
     Raises:
         NotAJournalError: the file is another program's database, or no database.
-        JournalError: the file cannot be read, or has a second name.
+        JournalError: the file cannot be read, has a second name, or was planted by another user.
     """
     if not path.is_file():
         kind = "a folder; name a file in it" if path.is_dir() else "no plain file; name another path"
         raise NotAJournalError(f"The journal {path} cannot be opened: this is {kind}.")
     assert_one_name(path)
+    assert_not_planted(path)
     try:
         with translated(path, "opened"):
             application_id = ask(path, _application_id, is_ours=False)
@@ -132,6 +147,78 @@ def _tables(path: Path) -> str:
         return f"{ask(path, _count_tables, is_ours=False)} tables, "
     except (sqlite3.Error, OSError):
         return ""
+
+
+def assert_log_belongs(path: Path) -> None:
+    """Refuse a journal beside which lies the log of another file: SQLite would replay it onto this one.
+
+    That is so where somebody put a backup in the place of a journal whose program was killed. All that links the two
+    is the change counter: each page one in the log has the next one or a later one than the file had when the log
+    was begun, and the file has one of these, or the one before.
+
+    Args:
+        path: the journal.
+
+    Raises:
+        JournalError: the log is another file's; nothing was changed.
+        sqlite3.Error: the journal cannot be read.
+    """
+    log, _ = companions(path)
+    for _ in range(LOOKS):
+        before = _states(path, log)
+        counters = counters_in(log)
+        counter = _counter_of(path) if counters else None
+        if counter is None or counters[0] - 1 <= counter <= counters[-1]:
+            return
+        if _states(path, log) == before:
+            break
+        # Somebody is at work on it, and what was looked at is a bit of each.
+    else:
+        return
+    raise JournalError(
+        f"The journal {path} cannot be opened: the log {log} beside it belongs to another file, which was replaced or "
+        f"overwritten by this one; SQLite would write that log into it. Nothing was changed. Move {log.name} and "
+        f"{log.name.removesuffix('-wal')}-shm away; to put a backup in a journal's place, use "
+        "`ailf journal restore BACKUP`, which does so."
+    )
+
+
+def _states(*files: Path) -> list[tuple[int, int, int]]:
+    return [(one.st_ino, one.st_mtime_ns, one.st_size) for one in (file.stat() for file in files if file.exists())]
+
+
+def counters_in(log: Path) -> list[int]:
+    """The change counters of the journal's first page in a write-ahead log, in their order.
+
+    See https://sqlite.org/fileformat.html#the_write_ahead_log. To open a log and close it again does no harm: SQLite
+    has its locks on the other two files.
+
+    Args:
+        log: the log; none are in one that is not there.
+    """
+    found = []
+    with suppress(OSError, struct.error), log.open("rb") as file:
+        magic, page_size, salts = LOG_HEADER.unpack(file.read(LOG_HEADER.size))
+        if magic & ~1 != LOG_MAGIC:
+            return []
+        place = LOG_BEGIN_BYTES
+        while True:
+            file.seek(place)
+            page, its_salts, counter = LOG_FRAME.unpack(file.read(LOG_FRAME.size))
+            if its_salts != salts:
+                break
+            if page == 1:
+                found.append(counter)
+            place += LOG_FRAME_BYTES + page_size
+    return found
+
+
+def _counter_of(path: Path) -> int | None:
+    """The change counter of the file itself, whatever is in its log."""
+    with closing(sqlite3.connect(uri(path, Access.READ, immutable=True), uri=True)) as connection:
+        connection.execute("PRAGMA application_id").fetchall()
+        found = path.stat()
+        return change_counter(Place((found.st_dev, found.st_ino), None, None))
 
 
 def assert_is_sound(path: Path) -> None:

@@ -5,7 +5,7 @@ No Alembic is imported for any of it: its commands are for people, and its globa
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 from filelock import Timeout
 
 from ailf.async_tasks.journal.care import inspection, recovery
-from ailf.async_tasks.journal.care.inspection import ask, assert_is_journal
+from ailf.async_tasks.journal.care.copies import write_copy
+from ailf.async_tasks.journal.care.inspection import ask, assert_is_journal, assert_log_belongs
 from ailf.async_tasks.journal.care.locks import beside_journal
 from ailf.async_tasks.journal.care.revisions import Guard, migrate
 from ailf.async_tasks.journal.form import (
@@ -82,6 +83,8 @@ def ensure_current(path: Path, mode: MigrateMode = MigrateMode.AUTO) -> None:
         create_file(path)
     else:
         assert_is_journal(path)
+        with translated(path, "opened"):
+            assert_log_belongs(path)
         revision = revision_of(path, refuse_damage=True)
         if revision == HEAD:
             return
@@ -225,26 +228,6 @@ def _revision(connection: sqlite3.Connection) -> str | None:
     return rows[0][0] if rows else None
 
 
-def copy_journal(path: Path, copy: Path) -> None:
-    """Copy a journal with SQLite's own backup, consistent even while others write to it.
-
-    Args:
-        path: the journal.
-        copy: where to; an empty file is there, of the mode that the copy is to have.
-    """
-    source = connect(path, Access.READ)
-    try:
-        target = sqlite3.connect(copy, isolation_level=None)
-        try:
-            source.backup(target)
-            # The copy says WAL, as the original does; as one plain file it is easier to keep.
-            target.execute("PRAGMA journal_mode=DELETE")
-        finally:
-            target.close()
-    finally:
-        source.close()
-
-
 def back_up(path: Path, revision: str) -> Path:
     """Copy a journal beside itself with SQLite's own backup, consistent even while others write to it.
 
@@ -259,7 +242,8 @@ def back_up(path: Path, revision: str) -> Path:
     copy = path.with_name(f"{path.name}.backup-{revision}-{stamp}")
     copy.touch(mode=PRIVATE_FILE, exist_ok=False)
     try:
-        copy_journal(path, copy)
+        with closing(connect(path, Access.READ)) as source:
+            write_copy(source, copy)
     except BaseException:
         copy.unlink(missing_ok=True)
         raise

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from ailf.async_tasks.journal.care import migrate, owners, recovery, retention
-from ailf.async_tasks.journal.care.inspection import assert_is_journal, companions
+from ailf.async_tasks.journal.care.copies import make_backup
+from ailf.async_tasks.journal.care.inspection import assert_is_journal, assert_log_belongs, companions
 from ailf.async_tasks.journal.care.life import Verdict
 from ailf.async_tasks.journal.care.requests import request_cancel
 from ailf.async_tasks.journal.form import (
-    PRIVATE_FILE,
     Access,
     assert_sqlite_version,
     connect,
@@ -101,6 +101,8 @@ def require(path: Path) -> None:
     if not path.exists():
         raise JournalError(f"There is no journal {path}; name another one, or run a program that makes it.")
     assert_is_journal(path)
+    with translated(path, "opened"):
+        assert_log_belongs(path)
 
 
 def require_current(path: Path) -> None:
@@ -235,19 +237,8 @@ def backup(path: Path, copy: Path) -> int:
         JournalError: the journal cannot be read, or the copy not be written.
     """
     require(path)
-    try:
-        copy.touch(mode=PRIVATE_FILE, exist_ok=False)
-    except FileExistsError:
-        raise InvalidArgumentError(f"{copy} is there already; name another path for the backup.") from None
-    except OSError as error:
-        raise JournalError(f"The backup {copy} cannot be written: {error.strerror}; name another path.") from error
-    try:
-        with translated(path, "backed up"):
-            migrate.copy_journal(path, copy)
-    except BaseException:
-        copy.unlink(missing_ok=True)
-        raise
-    return copy.stat().st_size
+    with _looking(path) as connection:
+        return make_backup(connection, path, copy)
 
 
 def vacuum(path: Path) -> tuple[int, int]:
@@ -262,6 +253,8 @@ def vacuum(path: Path) -> tuple[int, int]:
     require(path)
     before = path.stat().st_size
     with _writing(path) as connection:
+        # In a file beside it, not in memory: it is as large as the journal.
+        connection.execute("PRAGMA temp_store=DEFAULT")
         connection.execute("VACUUM")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return before, path.stat().st_size

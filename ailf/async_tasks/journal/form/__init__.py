@@ -17,6 +17,7 @@ from ailf.async_tasks.journal.form.engine import (
     journal_error,
     leaving_nothing,
     pragmas,
+    tie_log_to_file,
     translated,
     uri,
 )
@@ -36,9 +37,12 @@ from ailf.async_tasks.journal.form.lines import (
 from ailf.async_tasks.journal.form.ownership import (
     PRIVATE_FILE,
     PRIVATE_FOLDER,
+    assert_not_planted,
     give_to_owner_of,
     make_folder,
     mode_beside,
+    tighten,
+    warn_of_open_modes,
 )
 from ailf.async_tasks.journal.form.paths import ENVIRONMENT_VARIABLE, beside, journal_path, owners_folder
 from ailf.async_tasks.journal.form.place import (
@@ -51,6 +55,7 @@ from ailf.async_tasks.journal.form.place import (
     close_untouched,
     descriptors_of,
     frames_left,
+    is_overwritten,
 )
 from ailf.async_tasks.journal.form.rows import (
     encode_metadata,
@@ -84,6 +89,7 @@ __all__ = [
     "Names",
     "Place",
     "Statement",
+    "assert_not_planted",
     "assert_one_name",
     "assert_sqlite_version",
     "async_engine",
@@ -103,6 +109,7 @@ __all__ = [
     "frames_left",
     "give_to_owner_of",
     "inherited_error",
+    "is_overwritten",
     "is_without_content",
     "journal",
     "journal_error",
@@ -131,8 +138,11 @@ __all__ = [
     "task_info",
     "task_logs",
     "tasks",
+    "tie_log_to_file",
+    "tighten",
     "time_of",
     "time_text",
     "translated",
     "uri",
+    "warn_of_open_modes",
 ]

@@ -1,9 +1,11 @@
 """Connections to the journal: how each is opened, its PRAGMAs, and the driver's errors as ours."""
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, partial
 from pathlib import Path
@@ -14,13 +16,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from ailf.async_tasks.journal.form.forks import TrackedConnection
-from ailf.async_tasks.journal.form.ownership import PRIVATE_FILE
+from ailf.async_tasks.journal.form.ownership import PRIVATE_FILE, assert_not_planted, tighten
 from ailf.async_tasks.journal.form.paths import beside
 from ailf.async_tasks.journal.form.schema import APPLICATION_ID
 from ailf.errors import JournalError
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+log = logging.getLogger("ailf.async_tasks")
 
 MINIMUM_SQLITE = (3, 37, 0)
 """The first release with STRICT tables (https://sqlite.org/stricttables.html)."""
@@ -58,14 +62,24 @@ SYNCHRONOUS = {Durability.PROCESS: "NORMAL", Durability.POWER: "FULL"}
 
 # The first name with which a code begins counts.
 ADVICE = {
+    "SQLITE_BUSY_RECOVERY": "another process is just opening it after a crash: try again",
     "SQLITE_BUSY": f"another program has kept it locked for over {BUSY_TIMEOUT_SECONDS} seconds: end its transaction",
+    "SQLITE_CANTOPEN_ISDIR": "this is a folder: name a file in it",
     "SQLITE_CANTOPEN": "check that the file and its folder exist and may be written",
     "SQLITE_CORRUPT_INDEX": "an index disagrees with its table: say REINDEX in the sqlite3 shell",
-    "SQLITE_CORRUPT": "the file is damaged: restore a backup, or move it away and start anew",
-    "SQLITE_FULL": "the disk is full: make room",
+    "SQLITE_CORRUPT": "the file is damaged: run `ailf journal restore BACKUP`, or move it away and start anew",
+    "SQLITE_FULL": "the disk that it is on is full, or your quota of it: make room there",
+    "SQLITE_IOERR_GETTEMPPATH": (
+        "no folder takes temporary files: let SQLITE_TMPDIR name one that may be written and has room"
+    ),
+    "SQLITE_IOERR_SHM": "its file system has no room, or shares no memory between processes: put it on a local disk",
+    "SQLITE_IOERR_NOMEM": "there is no memory left",
     "SQLITE_IOERR": "the disk answers with errors: check it, and the system's log",
     "SQLITE_NOTADB": "the file is no SQLite database: name another path",
+    "SQLITE_PROTOCOL": "too many processes open it at once: try again",
+    "SQLITE_READONLY_DBMOVED": "the file was moved while it was in use: put it back, and start again",
     "SQLITE_READONLY": "the file or its folder may not be written: change the permissions",
+    "SQLITE_TOOBIG": "a text is longer than SQLite takes: keep it in a file, and its path in the journal",
 }
 
 
@@ -135,6 +149,8 @@ def pragmas(access: Access, durability: Durability, *, is_ours: bool = True) -> 
         f"PRAGMA trusted_schema={'ON' if trusted else 'OFF'}",
         "PRAGMA cell_size_check=ON",
         "PRAGMA mmap_size=0",
+        # A large statement may need a temporary file, for which there may be no room, or no folder at all.
+        "PRAGMA temp_store=MEMORY",
     ]
     if access is Access.READ:
         return [*common, "PRAGMA query_only=ON"]
@@ -173,6 +189,28 @@ def connect(path: Path, access: Access, durability: Durability = Durability.PROC
     return connection
 
 
+def tie_log_to_file(connection: sqlite3.Connection, *, anew: bool = False) -> None:
+    """Write the journal's first page into its log, so that the log can be told from another file's.
+
+    That page alone has the change counter, by which a log that is found beside a file is known to be its own; most
+    commits write other pages. The setting that is set here has this value already.
+
+    Args:
+        connection: one that writes, outside of a transaction.
+        anew: whether the file is to count further first, so that no earlier copy of it has the number.
+
+    Raises:
+        sqlite3.Error: the journal cannot be written.
+    """
+    mark = f"PRAGMA application_id={APPLICATION_ID}"
+    connection.execute(mark)
+    if anew:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        # SQLite counts on from the page as it was last read, which is to be read again.
+        connection.execute("PRAGMA shrink_memory")
+        connection.execute(mark)
+
+
 @contextmanager
 def leaving_nothing(path: Path) -> Iterator[None]:
     """For the time that somebody reads who has no part in the journal: afterwards nothing new is beside it.
@@ -180,12 +218,12 @@ def leaving_nothing(path: Path) -> Iterator[None]:
     SQLite makes the write-ahead log's two files wherever they are missing, for a reader too; but only a
     connection that may write takes them away again with its end. So the last one is such a one.
     """
-    log = beside(path, "-wal")
-    had_log = log.exists()
+    its_log = beside(path, "-wal")
+    had_log = its_log.exists()
     try:
         yield
     finally:
-        if not had_log and log.exists():
+        if not had_log and its_log.exists():
             with (
                 suppress(sqlite3.Error),
                 closing(sqlite3.connect(uri(path, Access.WRITE), uri=True, timeout=0)) as last,
@@ -257,9 +295,12 @@ def create_file(path: Path) -> None:
             # SQLite may open the file: closing it would drop SQLite's locks
             # (https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
+            _put_old_log_aside(path)
         except FileExistsError:
             if not is_without_content(path):
                 return
+            assert_not_planted(path)
+            tighten(path)
         connection = sqlite3.connect(
             uri(path, Access.WRITE), uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None
         )
@@ -276,6 +317,27 @@ def create_file(path: Path) -> None:
             _assert_wal(path, connection.execute("PRAGMA journal_mode=WAL").fetchone())
         finally:
             connection.close()
+
+
+def _put_old_log_aside(path: Path) -> None:
+    """Keep the log of a journal that was here and was moved away or deleted, which SQLite would delete or go on with.
+
+    Args:
+        path: a file that this process has just made, and nobody has opened yet: what is beside it is older.
+    """
+    left = beside(path, "-wal")
+    if left.exists() and left.stat().st_size > 0:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        aside = beside(path, f".left-{stamp}-wal")
+        left.rename(aside)
+        log.warning(
+            "A new journal %s is made where another one was, whose log is kept as %s: what was written last is in it. "
+            "It is of use to the other journal's file alone.",
+            path,
+            aside,
+        )
+    for companion in ("-wal", "-shm"):
+        beside(path, companion).unlink(missing_ok=True)
 
 
 def is_without_content(path: Path) -> bool:

@@ -3,10 +3,15 @@
 Otherwise a program that runs once as root leaves files that the service cannot open ever after.
 """
 
+import logging
 import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+
+from ailf.errors import JournalError
+
+log = logging.getLogger("ailf.async_tasks")
 
 PRIVATE_FILE = 0o600
 """Readable by its user alone; SQLite gives its companions -wal and -shm the same mode."""
@@ -44,3 +49,53 @@ def make_folder(journal: Path, folder: Path) -> None:
     if found.st_mode & wanted != wanted:
         with suppress(OSError):
             folder.chmod(stat.S_IMODE(found.st_mode) | wanted)
+
+
+def assert_not_planted(journal: Path) -> None:
+    """Refuse a file that another user has put where everybody may put one: that user may read and delete everything.
+
+    Elsewhere a file of another user was made by who may write to the folder, an administrator or the service's own
+    user for one, and is used as it is.
+
+    Args:
+        journal: a file that is there.
+
+    Raises:
+        JournalError: it is such a file.
+    """
+    me, file, folder = os.geteuid(), journal.stat(), journal.resolve().parent.stat()
+    anybody_may_put_one = folder.st_mode & stat.S_IWOTH
+    if anybody_may_put_one and file.st_uid not in (me, 0):
+        raise JournalError(
+            f"The journal {journal} cannot be opened: the file belongs to another user (uid {file.st_uid}), who may "
+            f"have put it there to read what you write, since everybody may write to {journal.resolve().parent}. "
+            "Name a journal in a folder of your own."
+        )
+
+
+def tighten(journal: Path) -> None:
+    """Make an empty file, which somebody made ready, as private as one of our own making, if it is ours.
+
+    Args:
+        journal: the file, which has nothing in it yet.
+    """
+    found = journal.stat()
+    if found.st_uid == os.geteuid():
+        with suppress(OSError):
+            journal.chmod(stat.S_IMODE(found.st_mode) & ~0o077 | PRIVATE_FILE)
+
+
+def warn_of_open_modes(journal: Path) -> None:
+    """Say that others than the journal's user may write to it, or put another file in its place, as ssh does."""
+    folder = journal.resolve().parent
+    mode, around = journal.stat().st_mode, folder.stat().st_mode
+    if mode & stat.S_IWOTH:
+        log.warning("Every user of this system may write to the journal %s: run `chmod o-rw %s`.", journal, journal)
+    elif mode & stat.S_IROTH:
+        log.warning("Every user of this system may read the journal %s: run `chmod o-r %s`.", journal, journal)
+    if around & stat.S_IWOTH and not around & stat.S_ISVTX:
+        log.warning(
+            "Every user of this system may put another file in the place of the journal %s: run `chmod o-w %s`.",
+            journal,
+            folder,
+        )

@@ -50,6 +50,8 @@ class Displacement(Enum):
     NONE = auto()
     JOURNAL = auto()
     """The journal itself is not at its name any more."""
+    OVERWRITTEN = auto()
+    """The journal is at its name, and what is in it is another file's."""
     LOG = auto()
     """The journal is there; its write-ahead log, or the log's index, is not the one that is open."""
 
@@ -134,6 +136,16 @@ def change_counter(place: Place) -> int | None:
     """How often the file has been changed; None where that cannot be told."""
     found = _header(place.file, JOURNAL_HEADER)
     return None if found is None else found[0]
+
+
+def is_overwritten(before: int | None, now: int | None) -> bool:
+    """Whether somebody has copied another file over the one that is open: its change counter is not further on.
+
+    Args:
+        before: the change counter at an earlier look.
+        now: the change counter now.
+    """
+    return before is not None and now is not None and not 0 <= now - before < LARGEST_STEP
 
 
 def close_untouched(connection: sqlite3.Connection, place: Place) -> bool:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ailf.async_tasks.journal.form import BUSY_TIMEOUT_SECONDS
+from ailf.async_tasks.journal.form import BUSY_TIMEOUT_SECONDS, tie_log_to_file
 from ailf.async_tasks.journal.writing.backlog import Record, can_be_refused
 from ailf.async_tasks.journal.writing.batch import Batch
 from ailf.async_tasks.journal.writing.door import Door
@@ -168,8 +168,11 @@ class Committer:
         self._commits += 1
         if self._commits >= COMMITS_A_CHECKPOINT:
             self._commits = 0
+            self._door.look()
             with suppress(sqlite3.Error, JournalError):
-                self._door.enter().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                connection = self._door.enter()
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                tie_log_to_file(connection)
 
     def _commit_together(self, records: list[Record], lines: list[Logged]) -> None:
         batch = self._batch_of(records)

@@ -20,10 +20,12 @@ from ailf.async_tasks.journal.form import (
     Durability,
     Names,
     change_between,
+    change_counter,
     close_untouched,
     connect,
     descriptors_of,
     frames_left,
+    is_overwritten,
     translated,
 )
 from ailf.async_tasks.journal.writing import rescue
@@ -61,12 +63,20 @@ class Door:
         self._guests: Sequence[Guest] = ()
         self._rescued: Path | None = None
         self._is_closed = False
+        self._is_overwritten = False
         before = self._names.look()
-        self._connection: sqlite3.Connection | None = connect(path, Access.WRITE, durability)
+        self._connection: sqlite3.Connection | None = self._connect()
         self._place = self._names.look()
+        self._counter = change_counter(self._place)
         if before.file != self._place.file:
             self.abandon()
             raise self._moved()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect(self.path, Access.WRITE, self._durability)
+        # With the first read, SQLite makes the log and its index, if they are not there.
+        connection.execute("SELECT 1 FROM sqlite_master").fetchall()
+        return connection
 
     def admit(self, *guests: Guest) -> None:
         """Have others close their connections where the journal must be opened anew."""
@@ -89,8 +99,15 @@ class Door:
         return self._rescued
 
     def look(self) -> Displacement:
-        """What has happened to the files since they were opened."""
-        return change_between(self._place, self._names.look())
+        """What has happened to the files since they were opened; looks closer than ``enter``, and takes longer."""
+        change = change_between(self._place, self._names.look())
+        if change is Displacement.NONE and self._connection is not None:
+            # SQLite alone counts it up, with each change that is brought into the file.
+            counter = change_counter(self._place)
+            if is_overwritten(self._counter, counter):
+                self._is_overwritten = True
+            self._counter = counter
+        return Displacement.OVERWRITTEN if self._is_overwritten else change
 
     def assert_here(self) -> None:
         """For who only reads: see that a connection that is opened now leads to the same files.
@@ -98,14 +115,28 @@ class Door:
         Raises:
             JournalError: it does not.
         """
-        change = self.look()
-        if change is Displacement.JOURNAL:
-            raise self._moved()
+        change = self._assert_ours()
         if self._is_closed:
             # With its last connection SQLite takes the log away itself.
             return
         if change is Displacement.LOG or self._connection is None:
             raise self._log_gone()
+
+    def _assert_ours(self) -> Displacement:
+        """Refuse where the journal itself is not the one that was opened; what else has happened is returned."""
+        change = change_between(self._place, self._names.look())
+        if self._is_overwritten:
+            raise JournalError(
+                f"The journal {self.path} was overwritten while it was in use, by a copy of another file; nothing "
+                "more is written. Stop this program, run `ailf journal restore BACKUP`, and start it again."
+            )
+        if change is Displacement.JOURNAL:
+            raise self._moved()
+        return change
+
+    @property
+    def _is_well(self) -> bool:
+        return self._rescued is None and not self._is_overwritten
 
     def enter(self) -> sqlite3.Connection:
         """Before anything is written: make sure that it goes into the journal.
@@ -117,10 +148,9 @@ class Door:
             JournalError: it does not; nothing may be written.
         """
         connection = self._connection
-        if connection is not None and self._names.look() == self._place and self._rescued is None:
+        if connection is not None and self._names.look() == self._place and self._is_well:
             return connection
-        if self.look() is Displacement.JOURNAL:
-            raise self._moved()
+        self._assert_ours()
         try:
             with translated(self.path, "opened anew"):
                 self._let_go()
@@ -191,12 +221,13 @@ class Door:
             # A number of a file that is gone may be another file's by now, one of the new log's for instance.
             if self._place.log_index not in self._names.look() and descriptors_of(self._place.log_index):
                 raise self._log_gone()
-            connection = connect(self.path, Access.WRITE, self._durability)
+            connection = self._connect()
             place = self._names.look()
             if place.file != self._place.file:
                 close_untouched(connection, place)
                 raise self._moved()
             self._connection, self._place = connection, place
+            self._counter = change_counter(place)
             self._let_guests_in()
         if self._rescued is not None:
             rescue.bring_over(self._connection, self._rescued, self.path)
@@ -213,7 +244,8 @@ class Door:
     def _moved(self) -> JournalError:
         return JournalError(
             f"The journal {self.path} was deleted or replaced while it was in use, or renamed; nothing more is "
-            "written. Put the file back, or stop this program and start it again."
+            "written. Put the file back, or stop this program and start it again; to put a backup in "
+            "a journal's place, use `ailf journal restore BACKUP`."
         )
 
     def _log_gone(self) -> JournalError:

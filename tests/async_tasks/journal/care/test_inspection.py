@@ -84,7 +84,7 @@ def damaged(path: Path, *, pages: int) -> bytes:
 def test_a_damaged_journal_is_refused_untouched(journal: Path) -> None:
     """A page that makes no sense keeps the journal from opening, with its path and what to do."""
     content = damaged(journal, pages=20)
-    with pytest.raises(JournalError, match=r"tasks\.db.*restore a backup"):
+    with pytest.raises(JournalError, match=r"tasks\.db.*journal restore BACKUP"):
         ensure_current(journal)
     assert journal.read_bytes() == content
     assert not companions_of(journal)
@@ -95,7 +95,7 @@ def test_damage_of_which_sqlite_speaks_in_no_language_is_an_error_of_ours(journa
     ensure_current(journal)
     content = journal.read_bytes().replace(b"CREATE TABLE owners", b"CREATE \xff\xff\xff\xff\xff owners")
     journal.write_bytes(content)
-    with pytest.raises(JournalError, match=r"tasks\.db.*restore a backup"):
+    with pytest.raises(JournalError, match=r"tasks\.db.*journal restore BACKUP"):
         ensure_current(journal)
     assert journal.read_bytes() == content
     assert not companions_of(journal)
@@ -109,7 +109,7 @@ def test_a_large_journal_is_looked_at_by_its_ends(journal: Path, monkeypatch: py
     content = bytearray(journal.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     journal.write_bytes(content)
-    with pytest.raises(JournalError, match="restore a backup"):
+    with pytest.raises(JournalError, match="journal restore BACKUP"):
         inspection.assert_is_sound(journal)
     assert journal.read_bytes() == content
 

@@ -24,6 +24,7 @@ from ailf.async_tasks.journal.form.engine import (
     json_is_innocuous,
     translated,
 )
+from ailf.async_tasks.journal.form.place import Names, close_untouched
 from ailf.async_tasks.journal.reading.queries import Query
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.errors import JournalError
@@ -184,3 +185,21 @@ def test_a_new_file_is_private_marked_and_able_to_shrink(journal: Path) -> None:
     for file in (journal, *companions(journal)):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     connection.close()
+
+
+def test_the_log_of_a_journal_that_is_gone_is_kept(journal: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A new journal at its name neither takes it for its own nor deletes it; put back together, nothing is lost."""
+    ensure_current(journal)
+    old = connect(journal, Access.WRITE)
+    old.execute("INSERT INTO owners (id, pid, host, boot_id, started_at) VALUES ('o', 1, 'h', 'b', '2026')")
+    away = journal.with_name("away.db")
+    journal.rename(away)
+    ensure_current(journal)
+    [kept] = journal.parent.glob("tasks.db.left-*-wal")
+    assert str(kept) in caplog.text
+    close_untouched(old, Names(away).look())
+    kept.rename(journal.with_name("away.db-wal"))
+    for path, owners in ((journal, 0), (away, 1)):
+        connection = connect(path, Access.READ)
+        assert connection.execute("SELECT count(*) FROM owners").fetchall() == [(owners,)]
+        connection.close()
