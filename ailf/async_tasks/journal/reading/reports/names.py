@@ -31,7 +31,8 @@ class NameStats:
 # The name hides the table, so that the statistics are those of the newest alone.
 _NEWEST = """\
 WITH tasks AS MATERIALIZED (
-  SELECT name, status, created_at, started_at, completed_at, substr(error, 1, 200) AS error, error_type
+  SELECT
+    name, status, reason, created_at, started_at, completed_at, substr(error, 1, 200) AS error, error_type
   FROM main.tasks {since} DESC LIMIT ?
 ), """
 
