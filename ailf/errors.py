@@ -37,6 +37,9 @@
             └── DocumentTooLargeError                it is larger than the limit
 """
 
+import copyreg
+from typing import Any
+
 __all__ = [
     "AilfError",
     "BrokerError",
@@ -221,6 +224,10 @@ class RemoteTaskError(WorkerError):
         # Not super(): what is raised here may be of the worker's type as well, which takes who knows what.
         Exception.__init__(self, message)
         self.celery_id = celery_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy without the constructor, whose arguments have names."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__
 
 
 class RemoteTaskFailedError(RemoteTaskError):

@@ -1,7 +1,9 @@
 """News of results as they are stored, over Redis: one connection for all the tasks that are waited for."""
 
 import asyncio
-from collections.abc import Mapping
+import inspect
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, cast
 from weakref import WeakKeyDictionary
@@ -11,9 +13,10 @@ import redis.asyncio as aioredis
 from redis.backoff import NoBackoff
 
 from ailf.errors import BrokerError
+from ailf.workers.batch import Batch
 
 CONFIRMATION_TIMEOUT = 5.0
-"""Seconds that Redis has to confirm a subscription, before the wait goes on without news."""
+"""Seconds without a word from Redis while a subscription waits to be confirmed; then it counts as out of reach."""
 RECONNECT_DELAY = 0.5
 """Seconds between two attempts to reconnect; meanwhile results are looked for."""
 
@@ -22,7 +25,7 @@ CLIENT_NAME = "ailf-results"
 
 FAILURES = (redis.exceptions.RedisError, OSError)
 
-_SSL_OPTIONS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_SSL_OPTIONS = tuple(name for name in inspect.signature(aioredis.Redis.__init__).parameters if name[:4] == "ssl_")
 _PLAIN_OPTIONS = ("host", "port", "db", "username", "password")
 
 
@@ -75,6 +78,9 @@ class ResultFeed:
         self._listeners: dict[bytes, asyncio.Queue[bytes | None]] = {}
         self._confirmed: dict[bytes, asyncio.Event] = {}
         self._changing = asyncio.Lock()
+        self._heard_at = 0.0
+        self._failures = 0
+        self._looks: Batch[bytes, bytes | None] = Batch(self._get_all)
 
     async def listen(self, key: bytes) -> asyncio.Queue[bytes | None]:
         """Begin to listen for a task's announcements; returns when Redis has confirmed it.
@@ -91,24 +97,44 @@ class ResultFeed:
         queue = self._listeners[key] = asyncio.Queue()
         confirmed = self._confirmed[key] = asyncio.Event()
         try:
-            async with asyncio.timeout(CONFIRMATION_TIMEOUT):
-                async with self._changing:
-                    if self._reader is None:
-                        await self._connect()
-                        self._reader = asyncio.create_task(self._read(), name="ailf-celery-results")
-                    elif self._pubsub is not None:
-                        await self._pubsub.subscribe(key)
-                await confirmed.wait()
+            failures = self._failures
+            async with self._changing:
+                if failures != self._failures:
+                    raise redis.exceptions.ConnectionError("it could not be reached a moment ago")  # noqa: TRY301  told as such
+                # The limit is for what Redis does: how long others had their turn before is not its fault.
+                async with asyncio.timeout(CONFIRMATION_TIMEOUT):
+                    await self._subscribe(key)
+            await self._confirmation(confirmed)
         except FAILURES as error:
+            self._failures += 1
             await self.leave(key)
+            reason = str(error) or f"it did not answer within {CONFIRMATION_TIMEOUT:g} s"
             raise BrokerError(
-                f"The Celery result back-end at {self._address} cannot be reached: {error}. "
+                f"The Celery result back-end at {self._address} cannot be reached: {reason}. "
                 "Start it, or set $CELERY_RESULT_BACKEND to where it is."
             ) from error
         except BaseException:
             await self.leave(key)
             raise
         return queue
+
+    async def _subscribe(self, key: bytes) -> None:
+        if self._reader is None:
+            await self._connect()
+            self._reader = asyncio.create_task(self._read(), name="ailf-celery-results")
+        elif self._pubsub is not None:
+            await self._pubsub.subscribe(key)
+
+    async def _confirmation(self, confirmed: asyncio.Event) -> None:
+        """Wait for it for as long as Redis says anything: with thousands at once it has a lot to say."""
+        asked_at = time.monotonic()
+        while not confirmed.is_set():
+            left = CONFIRMATION_TIMEOUT - (time.monotonic() - max(asked_at, self._heard_at))
+            if left <= 0:
+                raise TimeoutError
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await confirmed.wait()
 
     async def leave(self, key: bytes) -> None:
         """Stop listening for a task; without listeners the connection is closed."""
@@ -132,9 +158,12 @@ class ResultFeed:
         Raises:
             RedisError: Redis cannot be reached.
         """
+        return await self._looks.get(key)
+
+    async def _get_all(self, keys: Sequence[bytes]) -> Sequence[bytes | Exception | None]:
         if self._redis is None:
             raise redis.exceptions.ConnectionError("not connected")
-        return cast("bytes | None", await self._redis.get(key))
+        return cast("list[bytes | None]", await self._redis.mget(keys))
 
     @property
     def _address(self) -> str:
@@ -181,6 +210,7 @@ class ResultFeed:
     async def _read_until_lost(self) -> None:
         while self._pubsub is not None:
             reply = await self._pubsub.parse_response(block=True)
+            self._heard_at = time.monotonic()
             if not isinstance(reply, list):
                 continue
             kind, key = reply[0], reply[1]
