@@ -23,7 +23,6 @@ __all__ = ["app"]
 TRANSPORT_ALIASES[EMBEDDED_SCHEME] = "ailf.workers.transport:Transport"
 
 
-
 class LimitedTask(Task):  # type: ignore[misc]  # celery has no types
     """A task whose own time limit counts, also where it is below the soft limit that all tasks have."""
 

@@ -75,35 +75,38 @@ def inquire(app: Any, questions: Iterable[Question]) -> Report:
     """
     asked = list(questions)
     ids = sorted(frozenset().union(*(question.ids for question in asked)))
-    # A connection of its own: one of the pool may remember a reply queue that an emptied broker has not.
+    replies = _ask(app, "query_task", ids=ids)
+    answered = frozenset(name for name, _reply in replies)
+    held = _found(replies, ids)
+    if all(question.ids & held for question in asked):
+        return Report(held=held, answered=answered)
+    found = _ask(app, FIND, ids=ids)
+    held |= _found(found, ids)
+    consumed = _consumed(_ask(app, "active_queues"))
+    queues = set(consumed).union(*(question.queues for question in asked))
     with app.connection_for_write() as connection:
-        replies = _ask(app, connection, "query_task", ids=ids)
-        answered = frozenset(name for name, _reply in replies)
-        held = _found(replies, ids)
-        if all(question.ids & held for question in asked):
-            return Report(held=held, answered=answered)
-        found = _ask(app, connection, FIND, ids=ids)
-        held |= _found(found, ids)
-        consumed = _consumed(_ask(app, connection, "active_queues"))
-        queues = set(consumed).union(*(question.queues for question in asked))
         counted = {queue: _counted(connection, queue) for queue in queues}
-        strangers = answered - {name for name, reply in found if isinstance(reply, list)}
-        return Report(
-            held=held,
-            answered=answered,
-            bound=_bound(app, connection),
-            consumed=consumed,
-            sizes={queue: messages for queue, (messages, _consumers) in counted.items()},
-            consumers={queue: consumers for queue, (_messages, consumers) in counted.items()},
-            limited=_limited(app, connection) if strangers else frozenset(),
-        )
-
-
-def _ask(app: Any, connection: Any, command: str, **arguments: Any) -> list[tuple[str, Any]]:
-    """Give each answer with the name of its worker; not as Celery does, for which two of one name are one."""
-    replies = app.control.broadcast(
-        command, arguments=arguments, connection=connection, reply=True, timeout=ANSWER_TIME
+        bound = _bound(app, connection)
+    strangers = answered - {name for name, reply in found if isinstance(reply, list)}
+    return Report(
+        held=held,
+        answered=answered,
+        bound=bound,
+        consumed=consumed,
+        sizes={queue: messages for queue, (messages, _consumers) in counted.items()},
+        consumers={queue: consumers for queue, (_messages, consumers) in counted.items()},
+        limited=_limited(app) if strangers else frozenset(),
     )
+
+
+def _ask(app: Any, command: str, **arguments: Any) -> list[tuple[str, Any]]:
+    """Give each answer with the name of its worker; not as Celery does, for which two of one name are one."""
+    # A connection of its own each time: one that has been used knows of a reply queue that an emptied broker has not,
+    # and may still hand the next answer to who asked before.
+    with app.connection_for_write() as connection:
+        replies = app.control.broadcast(
+            command, arguments=arguments, connection=connection, reply=True, timeout=ANSWER_TIME
+        )
     return [(str(name), reply) for answer in replies or () for name, reply in answer.items()]
 
 
@@ -142,8 +145,8 @@ def _bound(app: Any, connection: Any) -> frozenset[str]:
     return frozenset(str(row[-1]).removesuffix(f".{exchange}") for row in rows)
 
 
-def _limited(app: Any, connection: Any) -> frozenset[str]:
-    replies = _ask(app, connection, "registered", taskinfoitems=["rate_limit"])
+def _limited(app: Any) -> frozenset[str]:
+    replies = _ask(app, "registered", taskinfoitems=["rate_limit"])
     return frozenset(
         str(task).partition(" ")[0]
         for _name, reply in replies

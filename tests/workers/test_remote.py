@@ -333,19 +333,22 @@ async def test_the_shared_connection_is_closed_after_the_last_wait(redis_worker:
 async def test_a_result_that_has_gone_is_told(
     redis_worker: Worker, celery_redis: PrivateServer, tmp_path: Path, impatient: None
 ) -> None:
-    """A task that is known to have run, and of which nothing is stored any more."""
+    """A task that is known to have run, that nobody has any more, and of which nothing is stored."""
     import redis.asyncio
 
     waiting = asyncio.create_task(run_celery(redis_worker.app.signature("test.hold", args=[str(tmp_path)])))
     await until(lambda: begun(tmp_path))
     async with redis.asyncio.from_url(celery_redis.url) as client:
-        while not waiting.done():
-            for key in await client.keys("celery-task-meta-*"):
-                await client.delete(key)
-            await asyncio.sleep(0.05)
-    (tmp_path / "release").touch()
-    with pytest.raises(ResultExpiredError, match="result_expires"):
-        await waiting
+        # What is stored from now on goes at once, and nobody announces it.
+        await client.execute_command("ACL", "SETUSER", "default", "-publish", "-set", "-setex")
+        for key in await client.keys("celery-task-meta-*"):
+            await client.delete(key)
+        (tmp_path / "release").touch()
+        try:
+            with pytest.raises(ResultExpiredError, match="result_expires"):
+                await waiting
+        finally:
+            await client.execute_command("ACL", "SETUSER", "default", "+@all")
 
 
 async def test_a_broker_that_is_down_is_one_clear_error() -> None:
