@@ -2,19 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisPyConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from ailf.errors import RedisCommandError
 from ailf.messaging.redis.address import CONNECTION_FAILURES
 from ailf.messaging.redis.client import AsyncRedisClient
 from ailf.messaging.redis.delivery import YIELD_EVERY, Subscription, cancel
 from ailf.messaging.redis.message import decode
+
+PING_INTERVAL = 1.0
+"""Seconds, at most, between two signs of life: messages may have been lost for so long before a loss is noticed."""
+LATE = 1.0
+"""Seconds by which a timer is late where the event loop was held up: what came meanwhile is still to be read."""
 
 _log = logging.getLogger("ailf.messaging.redis")
 
@@ -42,10 +50,18 @@ class Topic:
         self.is_pattern = is_pattern
         self.key = (is_pattern, name.encode())
         self.subscriptions: list[Subscription] = []
-        self.confirmed = asyncio.Event()
+        # Whether the server has answered on this connection, be it with a refusal.
+        self.answered = asyncio.Event()
         self.leaving = False
         self.removed = asyncio.Event()
         self.refusal: ResponseError | None = None
+        # Since when, on the clock of time.monotonic(), messages may be lost because of a refusal.
+        self.unheard_since: float | None = None
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the server has confirmed the subscription."""
+        return self.answered.is_set() and self.refusal is None
 
     async def wait_confirmed(self) -> None:
         """Wait until the server has confirmed the subscription.
@@ -53,11 +69,22 @@ class Topic:
         Raises:
             RedisCommandError: it refused instead.
         """
-        await self.confirmed.wait()
+        await self.answered.wait()
         if self.refusal is not None:
+            advice = "Its ACL has to allow the channel." if isinstance(self.refusal, NoPermissionError) else "Try again."
             raise RedisCommandError(
-                f"Redis refused the subscription to {self.name!r}: {self.refusal}. Its ACL has to allow the channel."
+                f"Redis refused the subscription to {self.name!r}: {self.refusal}. {advice}"
             ) from self.refusal
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A command whose answer is to come; the server answers in the order of the commands."""
+
+    kind: bytes
+    topic: Topic | None
+    at: float
+    """When, on the clock of ``time.monotonic()``."""
 
 
 class Link:
@@ -67,14 +94,23 @@ class Link:
     looks first whether the connection still stands.
     """
 
-    def __init__(self, client: AsyncRedisClient, heartbeat: float) -> None:
+    def __init__(self, client: AsyncRedisClient, heartbeat: float, answered: Callable[[Topic], object]) -> None:
         self._heartbeat = heartbeat
-        # RESP2, because every server speaks it; bytes, because a message need not be UTF-8.
-        self._redis = client.open(protocol=2, decode_responses=False)
+        self._answered = answered
+        # RESP2, because every server speaks it; bytes, because a message need not be UTF-8; and no PINGs but our own,
+        # whose answers are waited for in order.
+        self._redis = client.open(
+            protocol=2,
+            decode_responses=False,
+            encoding="utf-8",
+            encoding_errors="strict",
+            health_check_interval=0,
+            max_connections=1,
+        )
         self._pubsub = cast("_PubSub", self._redis.pubsub())
-        self._asked: list[Topic] = []
-        self._leaving: list[Topic] = []
-        self._heard = True
+        self._asked: deque[_Asked] = deque()
+        self._heard_at = self.alive_at = time.monotonic()
+        self._ping_refused = False
 
     async def open(self) -> None:
         """Connect.
@@ -82,7 +118,9 @@ class Link:
         Raises:
             RedisError: that failed.
         """
+        self.alive_at = time.monotonic()
         await self._pubsub.connect()
+        self._heard_at = time.monotonic()
 
     async def subscribe(self, topics: Iterable[Topic]) -> None:
         """Ask for topics; the confirmations come while :meth:`read` runs.
@@ -91,13 +129,13 @@ class Link:
         """
         for topic in topics:
             self._check_standing()
-            self._asked.append(topic)
+            self._asked.append(_Asked(b"psubscribe" if topic.is_pattern else b"subscribe", topic, time.monotonic()))
             await (self._pubsub.psubscribe if topic.is_pattern else self._pubsub.subscribe)(topic.name)
 
     async def unsubscribe(self, topic: Topic, *, timeout: float) -> None:
         """Ask to be rid of a topic, and wait up to ``timeout`` seconds for the confirmation."""
         self._check_standing()
-        self._leaving.append(topic)
+        self._asked.append(_Asked(b"punsubscribe" if topic.is_pattern else b"unsubscribe", topic, time.monotonic()))
         await (self._pubsub.punsubscribe if topic.is_pattern else self._pubsub.unsubscribe)(topic.name)
         async with asyncio.timeout(timeout):
             await topic.removed.wait()
@@ -121,8 +159,9 @@ class Link:
 
     async def close(self) -> None:
         """Close the connection; on one that is broken already it only frees what is left."""
-        for topic in self._leaving:
-            topic.removed.set()
+        for asked in self._asked:
+            if asked.topic is not None and asked.kind.endswith(b"unsubscribe"):
+                asked.topic.removed.set()
         with suppress(*CONNECTION_FAILURES):
             await self._pubsub.aclose()
         with suppress(*CONNECTION_FAILURES):
@@ -135,11 +174,15 @@ class Link:
             try:
                 reply = await self._pubsub.parse_response(block=True)
             except ResponseError as refusal:
+                self._heard_at = time.monotonic()
                 self._refused(refusal)
                 continue
-            self._heard = True
+            self._heard_at = time.monotonic()
             if isinstance(reply, list):
                 self._dispatch(reply, topics)
+            else:
+                # Where nothing is subscribed, the answer to a PING is a plain one.
+                self._done(b"ping", None)
             turn += 1
             if turn % YIELD_EVERY == 0:
                 # What is in the buffer already is read without a pause: the handlers need their turn.
@@ -159,30 +202,53 @@ class Link:
                 channel = decode(reply[2])
                 for subscription in topic.subscriptions:
                     subscription.offer(channel, reply[3])
-        elif kind in {b"subscribe", b"psubscribe"}:
-            self._confirmed((kind == b"psubscribe", reply[1]))
-        elif kind in {b"unsubscribe", b"punsubscribe"}:
-            self._removed((kind == b"punsubscribe", reply[1]))
+        elif kind == b"pong":
+            self._done(b"ping", None)
+        else:
+            self._confirmed(kind, reply[1])
 
-    def _confirmed(self, key: tuple[bool, bytes]) -> None:
-        for topic in [asked for asked in self._asked if asked.key == key]:
-            self._asked.remove(topic)
-            topic.refusal = None
-            topic.confirmed.set()
-
-    def _removed(self, key: tuple[bool, bytes]) -> None:
-        for topic in [leaving for leaving in self._leaving if leaving.key == key]:
-            self._leaving.remove(topic)
+    def _confirmed(self, kind: bytes, name: bytes) -> None:
+        asked = self._done(kind, name)
+        if asked is None or asked.topic is None:
+            return
+        topic = asked.topic
+        if kind.endswith(b"unsubscribe"):
             topic.removed.set()
+            return
+        topic.refusal = None
+        topic.answered.set()
+        self._answered(topic)
+
+    def _done(self, kind: bytes, name: bytes | None) -> _Asked | None:
+        """Take the command off the list that this is the answer to: it was alive when that was sent."""
+        for asked in self._asked:
+            if asked.kind == kind and (asked.topic is None or asked.topic.key[1] == name):
+                self._asked.remove(asked)
+                self.alive_at = max(self.alive_at, asked.at)
+                return asked
+        return None
 
     def _refused(self, refusal: ResponseError) -> None:
         if not self._asked:
             raise refusal
         # Redis answers in the order of the commands, so the refused one is the oldest without an answer.
-        topic = self._asked.pop(0)
+        asked = self._asked.popleft()
+        self.alive_at = max(self.alive_at, asked.at)
+        topic = asked.topic
+        if topic is None:
+            # It lives, whatever it thinks of a PING.
+            if not self._ping_refused:
+                _log.warning("Redis refused a PING, which also is a sign of life: %s", refusal)
+            self._ping_refused = True
+            return
+        if asked.kind.endswith(b"unsubscribe"):
+            topic.removed.set()
+            return
+        if topic.refusal is None:
+            _log.warning("Redis refused the subscription to %r: %s", topic.name, refusal)
         topic.refusal = refusal
-        topic.confirmed.set()
-        _log.warning("Redis refused the subscription to %r: %s", topic.name, refusal)
+        topic.answered.set()
+        self._answered(topic)
 
     def _check_standing(self) -> None:
         connection = self._pubsub.connection
@@ -190,18 +256,22 @@ class Link:
             raise RedisPyConnectionError("the connection was closed")
 
     async def _keep_alive(self, silence: asyncio.Timeout) -> None:
-        """Notice a server that went away without closing the connection."""
+        """Notice a server that went away without closing the connection, and know when it was last there."""
+        pause = min(self._heartbeat, PING_INTERVAL)
         while True:
-            self._heard = False
-            await asyncio.sleep(self._heartbeat)
-            if self._heard:
+            began = time.monotonic()
+            await asyncio.sleep(pause)
+            now = time.monotonic()
+            if now - began > pause + LATE:
+                continue
+            if now - self._heard_at > 2 * self._heartbeat:
+                _log.warning("Redis gave no sign of life for %g s", 2 * self._heartbeat)
+                silence.reschedule(asyncio.get_running_loop().time())
+                return
+            if any(asked.kind == b"ping" for asked in self._asked):
                 continue
             # A failure to send shows in the reader as well.
             with suppress(*CONNECTION_FAILURES):
                 self._check_standing()
+                self._asked.append(_Asked(b"ping", None, now))
                 await self._pubsub.ping()
-            await asyncio.sleep(self._heartbeat)
-            if not self._heard:
-                _log.warning("Redis gave no sign of life for %g s", 2 * self._heartbeat)
-                silence.reschedule(asyncio.get_running_loop().time())
-                return
