@@ -37,7 +37,6 @@
             └── DocumentTooLargeError                it is larger than the limit
 """
 
-import copyreg
 from typing import Any
 
 __all__ = [
@@ -213,6 +212,10 @@ class BrokerError(WorkerError, ConnectionError):
     """The Celery broker or its result back-end cannot be reached."""
 
 
+def _bare(kind: type[BaseException], *arguments: object) -> BaseException:
+    return kind.__new__(kind, *arguments)
+
+
 class RemoteTaskError(WorkerError):
     """How a Celery task that was waited for ended, or did not end.
 
@@ -227,7 +230,7 @@ class RemoteTaskError(WorkerError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy without the constructor, whose arguments have names."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__
+        return _bare, (type(self), *self.args), self.__dict__
 
 
 class RemoteTaskFailedError(RemoteTaskError):

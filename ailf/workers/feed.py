@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -29,14 +30,18 @@ _SSL_OPTIONS = tuple(name for name in inspect.signature(aioredis.Redis.__init__)
 _PLAIN_OPTIONS = ("host", "port", "db", "username", "password")
 
 
-class _PubSub(Protocol):
-    """What is used here of redis-py's ``PubSub``, which has types only in part."""
+class _Connection(Protocol):
+    """What is used here of redis-py's ``Connection``, which has types only in part.
 
-    async def connect(self) -> None: ...
-    async def subscribe(self, name: bytes) -> None: ...
-    async def unsubscribe(self, name: bytes) -> None: ...
-    async def parse_response(self, *, block: bool) -> list[bytes] | bytes | None: ...
-    async def aclose(self) -> None: ...
+    Not its ``PubSub``: at a command that fails that makes another connection, while the reader waits at the first.
+    """
+
+    @property
+    def is_connected(self) -> bool: ...
+
+    async def send_command(self, *arguments: bytes | str) -> None: ...
+    async def read_response(self, *, timeout: float, disconnect_on_error: bool) -> list[bytes] | bytes | None: ...
+    async def disconnect(self) -> None: ...
 
 
 def client_options(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -73,7 +78,7 @@ class ResultFeed:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options
         self._redis: aioredis.Redis | None = None
-        self._pubsub: _PubSub | None = None
+        self._connection: _Connection | None = None
         self._reader: asyncio.Task[None] | None = None
         self._listeners: dict[bytes, asyncio.Queue[bytes | None]] = {}
         self._confirmed: dict[bytes, asyncio.Event] = {}
@@ -122,8 +127,8 @@ class ResultFeed:
         if self._reader is None:
             await self._connect()
             self._reader = asyncio.create_task(self._read(), name="ailf-celery-results")
-        elif self._pubsub is not None:
-            await self._pubsub.subscribe(key)
+        elif self._connection is not None and self._connection.is_connected:
+            await self._connection.send_command("SUBSCRIBE", key)
 
     async def _confirmation(self, confirmed: asyncio.Event) -> None:
         """Wait for it for as long as Redis says anything: with thousands at once it has a lot to say."""
@@ -142,9 +147,9 @@ class ResultFeed:
         self._confirmed.pop(key, None)
         async with self._changing:
             if self._listeners:
-                if self._pubsub is not None:
+                if self._connection is not None and self._connection.is_connected:
                     with suppress(*FAILURES):
-                        await self._pubsub.unsubscribe(key)
+                        await self._connection.send_command("UNSUBSCRIBE", key)
                 return
             reader, self._reader = self._reader, None
             if reader is not None:
@@ -178,18 +183,18 @@ class ResultFeed:
             socket_timeout=CONFIRMATION_TIMEOUT,
             client_name=CLIENT_NAME,
         )
-        pubsub = cast("_PubSub", self._redis.pubsub())
-        await pubsub.connect()
-        self._pubsub = pubsub
+        pool = self._redis.connection_pool
+        connection = cast("_Connection", await pool.get_connection())  # type: ignore[no-untyped-call]  # redis-py has no types here
+        self._connection = connection
         for key in list(self._listeners):
-            await pubsub.subscribe(key)
+            await connection.send_command("SUBSCRIBE", key)
 
     async def _disconnect(self) -> None:
-        pubsub, self._pubsub = self._pubsub, None
+        connection, self._connection = self._connection, None
         client, self._redis = self._redis, None
         with suppress(*FAILURES):
-            if pubsub is not None:
-                await pubsub.aclose()
+            if connection is not None:
+                await connection.disconnect()
         with suppress(*FAILURES):
             if client is not None:
                 await client.aclose()
@@ -208,8 +213,8 @@ class ResultFeed:
             self._look_yourselves()
 
     async def _read_until_lost(self) -> None:
-        while self._pubsub is not None:
-            reply = await self._pubsub.parse_response(block=True)
+        while self._connection is not None and self._connection.is_connected:
+            reply = await self._connection.read_response(timeout=math.inf, disconnect_on_error=False)
             self._heard_at = time.monotonic()
             if not isinstance(reply, list):
                 continue

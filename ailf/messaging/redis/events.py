@@ -7,18 +7,25 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
-from ailf.async_tasks.model import TaskEvent
-from ailf.async_tasks.states import EventKind
-from ailf.errors import InvalidArgumentError, ManagerError, RedisConnectionError
+from redis.asyncio import Redis
+
+from ailf.async_tasks import EventKind, TaskEvent
+from ailf.errors import InvalidArgumentError, ManagerError, MessagingError, RedisConnectionError
+from ailf.messaging.redis.address import redis_errors
 from ailf.messaging.redis.delivery import cancel
 from ailf.messaging.redis.listener import backoff
+from ailf.messaging.redis.message import to_text
 from ailf.messaging.redis.pubsub import RedisPubSub
 
 DEFAULT_CHANNEL = "ailf:events"
+LONGEST_WAIT = 2.0
+"""Seconds that the wait between two attempts to publish an event doubles up to."""
+LONGEST_TEXT = 64 * 1024
+"""Characters that an event's text is cut down to, where the server does not take it whole."""
 
 _log = logging.getLogger("ailf.messaging.redis")
 
@@ -53,19 +60,16 @@ def to_json(envelope: Envelope) -> str:
     """Give the message that an event is sent as."""
     event = envelope.event
     at = event.at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return json.dumps(
-        {
-            "seq": event.seq,
-            "previous": envelope.previous,
-            "task_id": event.task_id,
-            "at": at,
-            "kind": event.kind.value,
-            "progress": event.progress,
-            "message": event.message,
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+    data = {
+        "seq": event.seq,
+        "previous": envelope.previous,
+        "task_id": event.task_id,
+        "at": at,
+        "kind": event.kind.value,
+        "progress": event.progress,
+        "message": event.message,
+    }
+    return to_text(data)
 
 
 def from_json(text: str) -> Envelope:
@@ -121,8 +125,9 @@ class TaskEventPublisher:
         async with TaskEventPublisher(manager, pubsub):
             ...
 
-    While Redis is away the publisher waits, and then goes on where it stopped: the journal keeps the events. Each
-    message holds the event's ``seq`` and that of the one sent before, so that a subscriber sees what it missed.
+    While Redis is away, or does not take an event, the publisher waits, and then goes on where it stopped: the journal
+    keeps the events. Each message holds the event's ``seq`` and that of the one sent before, so that a subscriber
+    sees what it missed. An event that is longer than the server takes is sent with its text cut short, and logged.
 
     Args:
         manager: the manager whose journal it forwards; started.
@@ -140,17 +145,29 @@ class TaskEventPublisher:
         self._channel = channel
         self._last = after
         self._task: asyncio.Task[None] | None = None
+        self._trouble: str | None = None
+        self._redis: Redis | None = None
 
     @property
     def last_seq(self) -> int | None:
         """The ``seq`` of the last event that Redis has taken; ``after=`` of another publisher goes on from it."""
         return self._last
 
+    @property
+    def is_publishing(self) -> bool:
+        """Whether it has begun, and neither stopped nor waits for a trouble to pass."""
+        return self._is_running and self._trouble is None
+
+    @property
+    def trouble(self) -> str | None:
+        """What it waits for, or what it stopped at; None where all is well."""
+        return self._trouble
+
     async def start(self) -> None:
-        """Begin to forward; does nothing where it has begun."""
-        if self._task is None:
+        """Begin to forward, after the last event that was sent; does nothing where it has begun and goes on."""
+        if not self._is_running:
+            self._trouble = None
             self._task = asyncio.create_task(self._forward(), name="ailf-event-publisher")
-            self._task.add_done_callback(_log_failure)
 
     async def stop(self) -> None:
         """Stop forwarding; does nothing where it has stopped."""
@@ -167,28 +184,85 @@ class TaskEventPublisher:
         """Stop forwarding."""
         await self.stop()
 
-    async def _forward(self) -> None:
-        async for event in self._manager.watch(after=self._last):
-            await self._publish(to_json(Envelope(event, self._last)))
-            self._last = event.seq
+    @property
+    def _is_running(self) -> bool:
+        return self._task is not None and not self._task.done()
 
-    async def _publish(self, message: str) -> None:
+    async def _forward(self) -> None:
         failed = 0
+        try:
+            while True:
+                try:
+                    async for event in self._manager.watch(after=self._last):
+                        await self._publish(event)
+                        failed = 0
+                except ManagerError as error:
+                    # There is nothing to watch, and no waiting for it: whoever starts the manager starts this again.
+                    self._trouble = str(error)
+                    _log.error("The publisher of task events stopped: %s", error)
+                    return
+                except Exception as error:  # noqa: BLE001  a journal in trouble has whatever trouble the disk has
+                    await self._wait(failed, error)
+                    failed += 1
+        finally:
+            redis, self._redis = self._redis, None
+            if redis is not None:
+                await redis.aclose()
+
+    async def _publish(self, event: TaskEvent) -> None:
+        failed = cut_off = 0
+        sent = event
         while True:
             try:
-                await self._pubsub.publish(self._channel, message)
-            except RedisConnectionError as error:
-                if not failed:
-                    _log.warning("Events wait for Redis: %s", error)
-                await asyncio.sleep(backoff(failed, random.random()))  # noqa: S311  it spreads load, it guards nothing
+                await self._send(to_json(Envelope(sent, self._last)))
+            except MessagingError as error:
+                await self._wait(failed, error)
                 failed += 1
+                # A server that breaks off at this event twice, and answers otherwise, finds it too long.
+                if _is_breaking_off(error) and await self._is_answered():
+                    cut_off += 1
+                sent = shortened(event) if cut_off > 1 else event
             else:
+                if sent is not event:
+                    _log.error("Event %d was too long for Redis, and was sent with its text cut short", event.seq)
+                self._last = event.seq
+                self._trouble = None
                 return
 
+    async def _send(self, message: str) -> None:
+        """Publish once: what fails is tried again here, and can be told from what hangs."""
+        client = self._pubsub.client
+        _ = client.redis  # says so when the client is not connected
+        if self._redis is None:
+            self._redis = client.open()
+        with redis_errors(client.address):
+            await self._redis.publish(self._channel, message)
 
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _log.error("The publisher of task events stopped", exc_info=task.exception())
+    async def _is_answered(self) -> bool:
+        # Twice: the first attempt may be on the connection that was broken off. A server that is busy, or forbids this,
+        # cannot tell.
+        for _attempt in range(2):
+            with suppress(MessagingError), redis_errors(self._pubsub.client.address):
+                return self._redis is not None and bool(await self._redis.ping())
+        return False
+
+    async def _wait(self, failed: int, error: Exception) -> None:
+        if self._trouble is None:
+            _log.warning("Events wait for a trouble to pass: %s", error)
+        self._trouble = str(error) or type(error).__name__
+        await asyncio.sleep(min(LONGEST_WAIT, backoff(failed, random.random())))  # noqa: S311  it spreads load, it guards nothing
+
+
+def _is_breaking_off(error: MessagingError) -> bool:
+    return isinstance(error, RedisConnectionError) or "Protocol error" in str(error)
+
+
+def shortened(event: TaskEvent) -> TaskEvent:
+    """Give an event with a text that any server takes."""
+    if event.message is None or len(event.message) <= LONGEST_TEXT:
+        return event
+    left_out = len(event.message) - LONGEST_TEXT
+    return replace(event, message=f"{event.message[:LONGEST_TEXT]}... ({left_out} characters more in the journal)")
 
 
 class TaskEventSubscriber:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -9,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisPyConnectionError
 from redis.exceptions import NoPermissionError, ResponseError
 
@@ -27,19 +27,15 @@ LATE = 1.0
 _log = logging.getLogger("ailf.messaging.redis")
 
 
-class _PubSub(Protocol):
-    """What is used here of redis-py's ``PubSub``, which has types only in part."""
+class _Connection(Protocol):
+    """What is used here of redis-py's ``Connection``, which has types only in part."""
 
-    connection: AbstractConnection | None
+    @property
+    def is_connected(self) -> bool: ...
 
-    async def connect(self) -> None: ...
-    async def subscribe(self, name: str) -> None: ...
-    async def psubscribe(self, name: str) -> None: ...
-    async def unsubscribe(self, name: str) -> None: ...
-    async def punsubscribe(self, name: str) -> None: ...
-    async def ping(self) -> None: ...
-    async def parse_response(self, *, block: bool) -> list[bytes] | bytes | None: ...
-    async def aclose(self) -> None: ...
+    async def send_command(self, *arguments: str) -> None: ...
+    async def read_response(self, *, timeout: float, disconnect_on_error: bool) -> list[bytes] | bytes | None: ...
+    async def disconnect(self) -> None: ...
 
 
 class Topic:
@@ -71,7 +67,8 @@ class Topic:
         """
         await self.answered.wait()
         if self.refusal is not None:
-            advice = "Its ACL has to allow the channel." if isinstance(self.refusal, NoPermissionError) else "Try again."
+            is_forbidden = isinstance(self.refusal, NoPermissionError)
+            advice = "Its ACL has to allow the channel." if is_forbidden else "Try again."
             raise RedisCommandError(
                 f"Redis refused the subscription to {self.name!r}: {self.refusal}. {advice}"
             ) from self.refusal
@@ -90,8 +87,9 @@ class _Asked:
 class Link:
     """A connection to the server that is subscribed to topics.
 
-    Invariant: redis-py never reconnects it behind our back. Its retries are off, and every call here
-    looks first whether the connection still stands.
+    Invariant: redis-py never reconnects it behind our back. Its ``PubSub`` does, at a command that fails while another
+    task waits for messages, which then waits for ever: so the connection is used without it, and every call here
+    looks first whether it still stands.
     """
 
     def __init__(self, client: AsyncRedisClient, heartbeat: float, answered: Callable[[Topic], object]) -> None:
@@ -107,7 +105,7 @@ class Link:
             health_check_interval=0,
             max_connections=1,
         )
-        self._pubsub = cast("_PubSub", self._redis.pubsub())
+        self._connection: _Connection | None = None
         self._asked: deque[_Asked] = deque()
         self._heard_at = self.alive_at = time.monotonic()
         self._ping_refused = False
@@ -119,7 +117,7 @@ class Link:
             RedisError: that failed.
         """
         self.alive_at = time.monotonic()
-        await self._pubsub.connect()
+        self._connection = cast("_Connection", await self._redis.connection_pool.get_connection())  # type: ignore[no-untyped-call]  # redis-py has no types here
         self._heard_at = time.monotonic()
 
     async def subscribe(self, topics: Iterable[Topic]) -> None:
@@ -128,15 +126,11 @@ class Link:
         It is one command each, because the server refuses a command as a whole.
         """
         for topic in topics:
-            self._check_standing()
-            self._asked.append(_Asked(b"psubscribe" if topic.is_pattern else b"subscribe", topic, time.monotonic()))
-            await (self._pubsub.psubscribe if topic.is_pattern else self._pubsub.subscribe)(topic.name)
+            await self._send("psubscribe" if topic.is_pattern else "subscribe", topic)
 
     async def unsubscribe(self, topic: Topic, *, timeout: float) -> None:
         """Ask to be rid of a topic, and wait up to ``timeout`` seconds for the confirmation."""
-        self._check_standing()
-        self._asked.append(_Asked(b"punsubscribe" if topic.is_pattern else b"unsubscribe", topic, time.monotonic()))
-        await (self._pubsub.punsubscribe if topic.is_pattern else self._pubsub.unsubscribe)(topic.name)
+        await self._send("punsubscribe" if topic.is_pattern else "unsubscribe", topic)
         async with asyncio.timeout(timeout):
             await topic.removed.wait()
 
@@ -163,16 +157,17 @@ class Link:
             if asked.topic is not None and asked.kind.endswith(b"unsubscribe"):
                 asked.topic.removed.set()
         with suppress(*CONNECTION_FAILURES):
-            await self._pubsub.aclose()
+            if self._connection is not None:
+                await self._connection.disconnect()
         with suppress(*CONNECTION_FAILURES):
             await self._redis.aclose()
 
     async def _read(self, topics: Mapping[tuple[bool, bytes], Topic]) -> None:
         turn = 0
         while True:
-            self._check_standing()
+            connection = self._standing()
             try:
-                reply = await self._pubsub.parse_response(block=True)
+                reply = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
             except ResponseError as refusal:
                 self._heard_at = time.monotonic()
                 self._refused(refusal)
@@ -250,10 +245,15 @@ class Link:
         topic.answered.set()
         self._answered(topic)
 
-    def _check_standing(self) -> None:
-        connection = self._pubsub.connection
-        if connection is None or not connection.is_connected:
+    def _standing(self) -> _Connection:
+        if self._connection is None or not self._connection.is_connected:
             raise RedisPyConnectionError("the connection was closed")
+        return self._connection
+
+    async def _send(self, command: str, topic: Topic | None = None) -> None:
+        connection = self._standing()
+        self._asked.append(_Asked(command.encode(), topic, time.monotonic()))
+        await connection.send_command(command.upper(), *([] if topic is None else [topic.name]))
 
     async def _keep_alive(self, silence: asyncio.Timeout) -> None:
         """Notice a server that went away without closing the connection, and know when it was last there."""
@@ -272,6 +272,4 @@ class Link:
                 continue
             # A failure to send shows in the reader as well.
             with suppress(*CONNECTION_FAILURES):
-                self._check_standing()
-                self._asked.append(_Asked(b"ping", None, now))
-                await self._pubsub.ping()
+                await self._send("ping")

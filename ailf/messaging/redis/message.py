@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ailf.errors import InvalidTypeError
+from ailf.errors import InvalidArgumentError, InvalidTypeError
 
 Message = str | bytes | Mapping[str, Any] | Sequence[Any]
 """What can be published: text and bytes as they are, a dict or a list as JSON."""
@@ -21,17 +21,39 @@ def encode(message: Message) -> str | bytes:
 
     Raises:
         InvalidTypeError: it is something else, or holds something that JSON cannot.
+        InvalidArgumentError: it is a text with half of a surrogate pair, other than those that :func:`decode` makes.
     """
-    if isinstance(message, str | bytes):
+    if isinstance(message, bytes):
         return message
+    if isinstance(message, str):
+        try:
+            return message.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise InvalidArgumentError(f"The message is no text that UTF-8 can hold: {error}.") from error
     if not isinstance(message, dict | list | tuple):
         raise InvalidTypeError(
             f"A message is str, bytes, or a dict or list to send as JSON, not {type(message).__qualname__}."
         )
     try:
-        return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return to_text(message)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidTypeError(f"The message cannot be sent as JSON: {error}.") from error
+
+
+def to_text(value: object) -> str:
+    """Give JSON as UTF-8 can hold it: characters as they are, or escaped where one of them is half a surrogate pair.
+
+    Raises:
+        TypeError: JSON cannot hold it.
+        ValueError: it holds NaN, or itself.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text
 
 
 def decode(message: bytes) -> str:

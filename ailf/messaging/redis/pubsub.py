@@ -34,6 +34,7 @@ class RedisPubSub:
 
     Raises:
         InvalidArgumentError: a limit is not above 0.
+        InvalidTypeError: a limit is no number.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class RedisPubSub:
     ) -> None:
         limits = {"backlog": backlog, "backlog_bytes": backlog_bytes, "heartbeat": heartbeat, "timeout": timeout}
         for name, value in limits.items():
+            if not isinstance(value, int | float):
+                raise InvalidTypeError(f"{name} is {value!r}: it takes a number.")
             if not value > 0:
                 raise InvalidArgumentError(f"{name} is {value!r}: it has to be above 0.")
         self._client = client
@@ -176,7 +179,10 @@ class RedisPubSub:
         await self.unsubscribe_all()
 
     def abandon(self) -> None:
-        """Forget every subscription, without a word to a server whose connection is out of reach; the client calls it."""
+        """Forget every subscription, without a word to a server whose connection is out of reach.
+
+        The client calls it.
+        """
         self._listener.abandon()
         self._topics.clear()
         self._changing = asyncio.Lock()
