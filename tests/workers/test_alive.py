@@ -88,16 +88,17 @@ async def test_work_that_lives_is_not_lost(crew: list[Worker], tmp_path: Path, r
 
 
 async def test_work_that_is_dead_is_not_waited_for(crew: list[Worker], tmp_path: Path, impatient: None) -> None:
-    """The error says by what it was given up: a silent worker, a queue that nobody takes from, no result ever stored."""
+    """The error says by what: a silent worker, a queue that nobody takes from, no result ever stored."""
     app = crew[0].app
     nobody = app.signature("test.add", args=[1, 1], options={"queue": "nobody"})
-    silent, untaken, ignoring, rejecting = await asyncio.gather(
+    ended: list[Any] = await asyncio.gather(
         run_celery(hold(crew[0], tmp_path, queue="far"), worker_timeout=4),
         run_celery(nobody, worker_timeout=2),
         run_celery(app.signature("test.ignoring"), worker_timeout=8),
         run_celery(app.signature("test.rejecting")),
         return_exceptions=True,
     )
+    silent, untaken, ignoring, rejecting = ended
     (tmp_path / "release").touch()
     assert isinstance(silent, WorkerLostError)
     assert "no worker gave a sign of life for 4 s" in str(silent)

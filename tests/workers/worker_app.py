@@ -74,6 +74,13 @@ def limited() -> str:
     return "run"
 
 
+@app.task(name="test.nap")  # type: ignore[untyped-decorator]  # celery has no types
+def nap(seconds: float, number: int) -> int:
+    """Take a while."""
+    time.sleep(seconds)
+    return number
+
+
 @app.task(name="test.rows")  # type: ignore[untyped-decorator]  # celery has no types
 def rows(count: int) -> list[dict[str, Any]]:
     """Give a large result."""

@@ -204,16 +204,13 @@ async def test_a_server_that_is_busy_or_forbids_is_waited_for(
         TaskEventSubscriber(RedisPubSub(far)) as events,
     ):
         await manager.result(await manager.submit(work()))
-        await until(lambda: publisher.last_seq == 4)
-        assert publisher.is_publishing
+        await until(lambda: publisher.last_seq == 4 and publisher.is_publishing)
         acl("-publish")
         await manager.result(await manager.submit(work()))
-        await until(lambda: publisher.trouble)
-        assert not publisher.is_publishing
+        await until(lambda: publisher.trouble and not publisher.is_publishing)
         assert "ACL" in str(publisher.trouble)
         acl("+publish")
-        await until(lambda: publisher.last_seq == 8)
-        assert publisher.is_publishing
+        await until(lambda: publisher.last_seq == 8 and publisher.is_publishing)
         assert [event.seq for event in await take(events, 8)] == list(range(1, 9))
         assert events.gaps == 0
     assert caplog.text.count("Events wait for a trouble to pass") == 1
@@ -257,7 +254,7 @@ async def test_a_publisher_that_ended_begins_again(
             assert [event.seq for event in await take(events, 4)] == [1, 2, 3, 4]
             await until(lambda: publisher.is_publishing)
             await publisher.stop()
-            assert not publisher.is_publishing
+            await until(lambda: not publisher.is_publishing)
             await manager.result(await manager.submit(work()))
             await publisher.start()
             assert [event.seq for event in await take(events, 4)] == [5, 6, 7, 8]
