@@ -1,12 +1,25 @@
 """The examples, as their first lines say to run them."""
 
+import gc
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.campaigns.outage import agent_module
+from tests.conftest import until
+from tests.redis_server import PrivateServer
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    """A server of the test's own."""
+    with PrivateServer() as server:
+        yield server.url
 
 
 def run(tmp_path: Path, *arguments: str) -> str:
@@ -32,6 +45,23 @@ def test_the_agent_answers_and_its_journal_tells(tmp_path: Path) -> None:
     journal = output.partition("What the journal says:")[2]
     assert journal.count("completed") - journal.count('"completed"') == 3
     assert "failed     IndexError" in journal
+
+
+async def test_the_agent_leaves_no_coroutine_behind_for_what_is_no_request(
+    redis_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lists, numbers, texts and objects without an id are named in the log, and the next request is served."""
+    agent = agent_module()
+    redis, pubsub, manager = await agent.setup_agent(redis_url, tmp_path / "journal.db")
+    try:
+        for wrong in ("[]", "7", '"text"', "null", "{}", "{", '{"text": "no id"}', '[["id"]]'):
+            await pubsub.publish(agent.REQUESTS, wrong)
+        await pubsub.publish(agent.REQUESTS, {"id": 1, "text": "a b a"})
+        await until(lambda: manager.list_tasks("completed"))
+        assert caplog.text.count("Not a request") == 8
+        gc.collect()
+    finally:
+        await agent.tear_down(redis, pubsub, manager)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--redis",)])

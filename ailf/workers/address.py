@@ -22,9 +22,11 @@ def shown_url(urls: object) -> str:
     Returns:
         What to show.
     """
+    if not urls:
+        return "nowhere"
     if isinstance(urls, list | tuple):
         return ";".join(map(shown_url, urls))
-    return ";".join(_shown(url) for url in str(urls or "nowhere").split(";"))
+    return ";".join(_shown(url) for url in str(urls).split(";"))
 
 
 def _shown(url: str) -> str:

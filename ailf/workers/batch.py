@@ -21,6 +21,7 @@ class Batch(Generic[_K, _V]):
     def __init__(self, fetch: Callable[[Sequence[_K]], Awaitable[Sequence[_V | Exception]]]) -> None:
         self._fetch = fetch
         self._asked: list[tuple[_K, asyncio.Future[_V]]] = []
+        self._waiting = 0
         self._round: asyncio.Task[None] | None = None
 
     async def get(self, key: _K) -> _V:
@@ -37,9 +38,18 @@ class Batch(Generic[_K, _V]):
         """
         answer: asyncio.Future[_V] = asyncio.get_running_loop().create_future()
         self._asked.append((key, answer))
+        self._waiting += 1
         if self._round is None:
             self._round = asyncio.create_task(self._answer_all(), name="ailf-celery-batch")
-        return await answer
+        try:
+            return await answer
+        finally:
+            self._waiting -= 1
+            if not self._waiting and self._round is not None:
+                # Nobody wants to know any more.
+                ended, self._round = self._round, None
+                self._asked.clear()
+                ended.cancel()
 
     async def _answer_all(self) -> None:
         try:
@@ -57,4 +67,5 @@ class Batch(Generic[_K, _V]):
                     else:
                         waiting.set_result(answer)
         finally:
-            self._round = None
+            if self._round is asyncio.current_task():
+                self._round = None

@@ -10,6 +10,11 @@ import os
 from contextlib import suppress
 from typing import Any
 
+# Celery would import these, and what they need, inside of the first call.
+import celery.app.amqp
+import celery.app.control
+import celery.app.events
+import celery.events  # noqa: F401  each import binds the same name
 from celery import Celery, Task
 from celery.app.backends import by_url
 from celery.signals import worker_ready

@@ -104,7 +104,7 @@ def run_here(signature: Any) -> Reply:
         return NOTHING
     if result.state == "SUCCESS":
         return Reply(Stage.SUCCEEDED, value=result.result)
-    if isinstance(result.result, BaseException):
+    if isinstance(result.result, BaseException) and result.state != "IGNORED":
         stored = {"status": result.state, "result": result.result, "traceback": result.traceback}
         reply = read_reply(stored)
         return reply if reply.stage in {Stage.FAILED, Stage.REVOKED} else _raised(result.result, result.traceback)

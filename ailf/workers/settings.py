@@ -48,6 +48,10 @@ _COMMON: Mapping[str, Any] = {
     # second time where it has succeeded meanwhile.
     "worker_cancel_long_running_tasks_on_connection_loss": False,
     "worker_deduplicate_successful_tasks": True,
+    # Nor is a result back-end that is away when a task ends a reason for the task to have failed.
+    "result_backend_always_retry": True,
+    "result_backend_max_retries": 20,
+    "result_backend_max_sleep_between_retries_ms": 2000,
     "worker_prefetch_multiplier": 1,
     "task_track_started": True,
     "task_soft_time_limit": SOFT_TIME_LIMIT,

@@ -72,7 +72,7 @@ class Watch:
             InvalidArgumentError: the signature is a group, or nobody can read its result.
         """
         if self._app.conf.task_always_eager:
-            return self._ended_here(await in_thread(lambda: run_here(freeze(self._signature, self._id))))
+            return self._ended_here(await in_thread(self._run_here))
         self._signature, backend = await self._prepare()
         try:
             async with open_source(self._app, backend, self._id) as source:
@@ -95,6 +95,12 @@ class Watch:
                     await asyncio.wait([sending])
                 ids = sorted(self._sent.ids) if self._sent is not None else [self._id]
                 await in_thread(lambda: self._app.control.revoke(ids, terminate=True))
+
+    def _run_here(self) -> Reply:
+        # A chord would listen for the results of its header at a server that nobody needs here.
+        with suppress(Exception):
+            own_backend(self._app)
+        return run_here(freeze(self._signature, self._id))
 
     def _ended_here(self, reply: Reply) -> Any:
         if reply.stage is Stage.UNKNOWN:

@@ -91,7 +91,7 @@ async def test_work_that_is_dead_is_not_waited_for(crew: list[Worker], tmp_path:
     """The error says by what: a silent worker, a queue that nobody takes from, no result ever stored."""
     app = crew[0].app
     nobody = app.signature("test.add", args=[1, 1], options={"queue": "nobody"})
-    ended: list[Any] = await asyncio.gather(
+    ended: Any = await asyncio.gather(
         run_celery(hold(crew[0], tmp_path, queue="far"), worker_timeout=4),
         run_celery(nobody, worker_timeout=2),
         run_celery(app.signature("test.ignoring"), worker_timeout=8),

@@ -186,3 +186,50 @@ def spawn(target: object, *arguments: object) -> SpawnProcess:
     process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)  # type: ignore[arg-type]  # any function
     process.start()
     return process
+
+
+def test_a_message_is_on_the_disk_before_its_sender_goes_on(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file, and the folder that has its name."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        synced.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    spool.put("a", b"x")
+    assert synced == ["file", "folder"]
+
+
+def test_what_cannot_be_read_is_set_aside(spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder, a link to nothing and a pipe are logged, kept, and the message after them is taken."""
+    spool.put("a", b"whole")
+    queue = tmp_path / "spool" / "queues" / "a.queue"
+    (queue / "0.msg").mkdir()
+    (queue / "1.msg").symlink_to("nowhere")
+    os.mkfifo(queue / "2.msg")
+    assert payloads(spool, "a") == [b"whole"]
+    assert sorted(path.name for path in (tmp_path / "spool" / "unreadable").iterdir()) == [
+        "a@0.msg",
+        "a@1.msg",
+        "a@2.msg",
+    ]
+    assert caplog.text.count("was set aside") == 3
+
+
+def test_many_messages_are_listed_once(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look into the folder costs what waits there: looking again for each few makes that the square of it."""
+    looks = 0
+    glob = Path.glob
+
+    def counted(self: Path, pattern: str) -> object:
+        nonlocal looks
+        looks += 1
+        return glob(self, pattern)
+
+    for number in range(500):
+        spool.put("a", str(number).encode())
+    monkeypatch.setattr(Path, "glob", counted)
+    assert len(payloads(spool, "a")) == 500
+    assert looks == 2
