@@ -48,6 +48,30 @@ def _note_queue(
     published.extend([getattr(queue, "name", None) for queue in declare or ()] or [None])
 
 
+def freeze(signature: Any, celery_id: str) -> Any:
+    """Give a copy of the signature an id.
+
+    Args:
+        signature: a task, a chain or a chord.
+        celery_id: the id of its result.
+
+    Returns:
+        The copy.
+
+    Raises:
+        InvalidArgumentError: it is a group.
+    """
+    frozen = signature.clone()
+    frozen.options.pop("task_id", None)
+    # The results of several tasks can be joined, the result of one cannot.
+    if hasattr(frozen.freeze(celery_id), "join"):
+        raise InvalidArgumentError(
+            "A group has a result for each of its tasks: run them one by one with asyncio.gather, or make it a "
+            "chord, with a task that takes all the results."
+        )
+    return frozen
+
+
 def send(signature: Any) -> Sent:
     """Send a task; blocks.
 

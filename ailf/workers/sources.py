@@ -30,6 +30,20 @@ def next_interval(interval: float) -> float:
     return min(LONGEST_INTERVAL, interval * GROWTH)
 
 
+def own_backend(app: Any) -> Any:
+    """Give this thread's result back-end, told not to listen for results: that is done here by other means.
+
+    Celery would subscribe to each result, over a connection of this thread, and unsubscribe when the
+    collector runs, in whichever thread that is: the event loop's too.
+    """
+    backend = app.backend
+    if not backend.thread_safe:
+        # It belongs to this thread, which is ours.
+        backend.on_task_call = lambda _producer, _celery_id: None
+        backend.add_pending_result = lambda result, *_args, **_options: result
+    return backend
+
+
 def raw_backend(backend: Any) -> Any:
     """Give a copy of a result back-end that leaves stored exceptions as the JSON that they are.
 

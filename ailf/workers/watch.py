@@ -7,15 +7,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from ailf.errors import AilfError, BrokerError, InvalidArgumentError, ResultExpiredError, WorkerLostError
+from ailf.errors import AilfError, BrokerError, ResultExpiredError, WorkerLostError
 from ailf.workers.address import shown_url
 from ailf.workers.checks import check_backend
 from ailf.workers.failure import failure
 from ailf.workers.inquiry import Question, Report, inquirer_of
 from ailf.workers.liveness import Signs, Verdict, judge
 from ailf.workers.reply import Place, Reply, Stage
-from ailf.workers.sending import Sent, run_here, send
-from ailf.workers.sources import Source, open_source
+from ailf.workers.sending import Sent, freeze, run_here, send
+from ailf.workers.sources import Source, open_source, own_backend
 from ailf.workers.threads import begin, in_thread, wait_for
 
 Progress = Callable[[float, str | None], object]
@@ -276,44 +276,6 @@ class Watch:
             "and send it again.",
             celery_id=self._id,
         )
-
-
-def freeze(signature: Any, celery_id: str) -> Any:
-    """Give a copy of the signature an id.
-
-    Args:
-        signature: a task, a chain or a chord.
-        celery_id: the id of its result.
-
-    Returns:
-        The copy.
-
-    Raises:
-        InvalidArgumentError: it is a group.
-    """
-    frozen = signature.clone()
-    frozen.options.pop("task_id", None)
-    # The results of several tasks can be joined, the result of one cannot.
-    if hasattr(frozen.freeze(celery_id), "join"):
-        raise InvalidArgumentError(
-            "A group has a result for each of its tasks: run them one by one with asyncio.gather, or make it a "
-            "chord, with a task that takes all the results."
-        )
-    return frozen
-
-
-def own_backend(app: Any) -> Any:
-    """Give this thread's result back-end, told not to listen for results: that is done here by other means.
-
-    Celery would subscribe to each result, over a connection of this thread, and unsubscribe when the
-    collector runs, in whichever thread that is: the event loop's too.
-    """
-    backend = app.backend
-    if not backend.thread_safe:
-        # It belongs to this thread, which is ours.
-        backend.on_task_call = lambda _producer, _celery_id: None
-        backend.add_pending_result = lambda result, *_args, **_options: result
-    return backend
 
 
 def _now() -> float:

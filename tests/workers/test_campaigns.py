@@ -9,7 +9,7 @@ from tests.campaigns import rabbitmq, soak
 
 async def test_a_short_soak_leaves_nothing_untold() -> None:
     """Whatever goes wrong: every loss is told, nothing hangs, and no connection or task is left behind."""
-    found = await soak.campaign(10, 1)
+    found = await soak.campaign(5, 3)
     assert sum(found.faults.values()) >= 1
     assert found.outcomes["result"] > 0
     assert (found.untold, found.wrong, found.connections, found.tasks) == ([], [], [], [])

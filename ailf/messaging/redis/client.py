@@ -1,7 +1,6 @@
 """The connection to a Redis server."""
 
 import asyncio
-import math
 import os
 from datetime import timedelta
 from typing import Any, Protocol, Self
@@ -11,12 +10,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from ailf.errors import InvalidArgumentError, InvalidTypeError, MessagingError, RedisNotConnectedError
+from ailf.errors import InvalidArgumentError, MessagingError, RedisNotConnectedError
 from ailf.messaging.redis.address import mask, redis_errors, resolve_url, without
+from ailf.messaging.redis.message import milliseconds_of
 from ailf.messaging.redis.patience import Patience
-
-LONGEST_EXPIRY = 2**53
-"""Milliseconds that a key may be kept: some 285,000 years, and a number that every Redis takes."""
 
 
 class _Closable(Protocol):
@@ -220,7 +217,7 @@ class AsyncRedisClient:
             RedisNotConnectedError: ``connect()`` was not called.
         """
         redis = self.redis
-        milliseconds = None if expire is None else _milliseconds(expire)
+        milliseconds = None if expire is None else milliseconds_of(expire)
         with redis_errors(self.address):
             await redis.set(key, value, px=milliseconds)
 
@@ -318,16 +315,3 @@ class AsyncRedisClient:
 
     def _unfit(self, error: Exception) -> InvalidArgumentError:
         return InvalidArgumentError(f"redis-py does not take {self.address} with these options: {error}.")
-
-
-def _milliseconds(expire: float | timedelta) -> int:
-    if not isinstance(expire, int | float | timedelta):
-        raise InvalidTypeError(f"expire is {expire!r}: it takes seconds, or a timedelta.")
-    seconds = expire.total_seconds() if isinstance(expire, timedelta) else expire
-    # An int may be larger than any float.
-    if not (isinstance(seconds, int) or math.isfinite(seconds)) or seconds * 1000 > LONGEST_EXPIRY:
-        raise InvalidArgumentError(f"expire is {expire!r}: that is no time that a key can be kept; None keeps it.")
-    milliseconds = round(seconds * 1000)
-    if milliseconds < 1:
-        raise InvalidArgumentError(f"expire is {expire!r}: it takes at least a millisecond, in seconds.")
-    return milliseconds
