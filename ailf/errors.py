@@ -37,8 +37,6 @@
             └── DocumentTooLargeError                it is larger than the limit
 """
 
-from typing import Any
-
 __all__ = [
     "AilfError",
     "BrokerError",
@@ -228,7 +226,7 @@ class RemoteTaskError(WorkerError):
         Exception.__init__(self, message)
         self.celery_id = celery_id
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Pickle and copy without the constructor, whose arguments have names."""
         return _bare, (type(self), *self.args), self.__dict__
 
