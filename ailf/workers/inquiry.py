@@ -16,6 +16,8 @@ ANSWER_TIME = 1.0
 """Seconds that the workers have for each answer."""
 INQUIRY_LIMIT = 15.0
 """Seconds that an inquiry may take; the broker counts as out of reach then."""
+LEGIBLE = 1000
+"""How many messages of a queue are read to see whose they are; a longer queue may hold any task."""
 FIND = "ailf_find"
 """The command of :mod:`ailf.workers.control`, which workers of other applications do not know."""
 
@@ -46,14 +48,16 @@ class Report:
     """The queues that workers take from, and which workers."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """How many messages wait in each queue."""
+    waiting: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The ids asked for that wait in a queue, where its messages can be read."""
     consumers: Mapping[str, int] = field(default_factory=dict)
     """How many consumers each queue has, where the broker counts them."""
     limited: frozenset[str] = frozenset()
     """The names of tasks that workers of other applications may hold back by a rate limit."""
 
-    def crowded(self, queues: Iterable[str]) -> frozenset[str]:
-        """Give those of the queues in which something waits."""
-        return frozenset(queue for queue in queues if self.sizes.get(queue))
+    def crowded(self, queues: Iterable[str], ids: frozenset[str]) -> frozenset[str]:
+        """Give those of the queues in which one of the ids waits, or may wait."""
+        return frozenset(queue for queue in queues if self.sizes.get(queue) and self.waiting.get(queue, ids) & ids)
 
     def is_short(self, queues: Iterable[str]) -> bool:
         """Whether one of the queues has more consumers than workers that answered."""
@@ -80,12 +84,15 @@ def inquire(app: Any, questions: Iterable[Question]) -> Report:
     held = _found(replies, ids)
     if all(question.ids & held for question in asked):
         return Report(held=held, answered=answered)
-    found = _ask(app, FIND, ids=ids)
+    # From here on it is known how many answers there will be.
+    most = len(replies)
+    found = _ask(app, FIND, most, ids=ids) if most else []
     held |= _found(found, ids)
-    consumed = _consumed(_ask(app, "active_queues"))
+    consumed = _consumed(_ask(app, "active_queues", most) if most else [])
     queues = set(consumed).union(*(question.queues for question in asked))
     with app.connection_for_write() as connection:
         counted = {queue: _counted(connection, queue) for queue in queues}
+        waiting = {queue: _waiting(connection, queue, ids) for queue, (messages, _) in counted.items() if messages}
         bound = _bound(app, connection)
     strangers = answered - {name for name, reply in found if isinstance(reply, list)}
     return Report(
@@ -94,18 +101,22 @@ def inquire(app: Any, questions: Iterable[Question]) -> Report:
         bound=bound,
         consumed=consumed,
         sizes={queue: messages for queue, (messages, _consumers) in counted.items()},
+        waiting={queue: found for queue, found in waiting.items() if found is not None},
         consumers={queue: consumers for queue, (_messages, consumers) in counted.items()},
-        limited=_limited(app) if strangers else frozenset(),
+        limited=_limited(app, most) if strangers else frozenset(),
     )
 
 
-def _ask(app: Any, command: str, **arguments: Any) -> list[tuple[str, Any]]:
-    """Give each answer with the name of its worker; not as Celery does, for which two of one name are one."""
+def _ask(app: Any, command: str, most: int | None = None, **arguments: Any) -> list[tuple[str, Any]]:
+    """Give each answer, ``most`` of them at most, with the name of its worker.
+
+    Not as Celery does, for which two workers of one name are one.
+    """
     # A connection of its own each time: one that has been used knows of a reply queue that an emptied broker has not,
     # and may still hand the next answer to who asked before.
     with app.connection_for_write() as connection:
         replies = app.control.broadcast(
-            command, arguments=arguments, connection=connection, reply=True, timeout=ANSWER_TIME
+            command, arguments=arguments, connection=connection, reply=True, timeout=ANSWER_TIME, limit=most
         )
     return [(str(name), reply) for answer in replies or () for name, reply in answer.items()]
 
@@ -137,6 +148,23 @@ def _counted(connection: Any, queue: str) -> tuple[int, int]:
         return int(declared.message_count), int(declared.consumer_count)
 
 
+def _waiting(connection: Any, queue: str, ids: Iterable[str]) -> frozenset[str] | None:
+    """Give the ids that are in the messages of a queue; None where those cannot be read, or are too many."""
+    channel = connection.default_channel
+    if hasattr(channel, "peek"):
+        messages: list[bytes] = channel.peek(queue, LEGIBLE + 1)
+    elif hasattr(channel, "_q_for_pri"):
+        with channel.conn_or_acquire() as client:
+            lists = [channel._q_for_pri(queue, step) for step in channel.priority_steps]  # noqa: SLF001  Redis's lists
+            messages = [message for name in lists for message in client.lrange(name, 0, LEGIBLE)]
+    else:
+        return None
+    if len(messages) > LEGIBLE:
+        return None
+    whole = b"\n".join(messages)
+    return frozenset(known for known in ids if known.encode() in whole)
+
+
 def _bound(app: Any, connection: Any) -> frozenset[str]:
     """Give the workers that listen for commands, where the broker has a list of them, as those of kombu's own have."""
     exchange = app.control.mailbox.exchange.name
@@ -145,8 +173,8 @@ def _bound(app: Any, connection: Any) -> frozenset[str]:
     return frozenset(str(row[-1]).removesuffix(f".{exchange}") for row in rows)
 
 
-def _limited(app: Any) -> frozenset[str]:
-    replies = _ask(app, "registered", taskinfoitems=["rate_limit"])
+def _limited(app: Any, most: int) -> frozenset[str]:
+    replies = _ask(app, "registered", most, taskinfoitems=["rate_limit"])
     return frozenset(
         str(task).partition(" ")[0]
         for _name, reply in replies

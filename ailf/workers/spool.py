@@ -128,6 +128,15 @@ class Spool:
         """Count the messages that wait in a queue."""
         return len(self._waiting(queue))
 
+    def peek(self, queue: str, most: int) -> list[bytes]:
+        """Read the oldest messages that wait in a queue, ``most`` of them at most, and leave them there."""
+        found = []
+        for name in self._waiting(queue)[:most]:
+            # Somebody may take it meanwhile, or it is no file: whoever claims it deals with that.
+            with suppress(OSError):
+                found.append(_content(self._place(queue) / name))
+        return found
+
     def purge(self, queue: str) -> int:
         """Delete the messages that wait in a queue; returns how many there were."""
         count = 0

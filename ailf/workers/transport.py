@@ -143,6 +143,10 @@ class Channel(filesystem.Channel):
     def _size(self, queue: str) -> int:
         return self._spool.size(queue)
 
+    def peek(self, queue: str, most: int) -> list[bytes]:
+        """Read the oldest messages that wait in a queue, ``most`` of them at most, and leave them there."""
+        return self._spool.peek(queue, most)
+
     def _purge(self, queue: str) -> int:
         return self._spool.purge(queue)
 

@@ -214,7 +214,7 @@ class Watch:
         # What is tried again, replaced or goes on may wait in another queue than it was sent to.
         everywhere = self._sent.anywhere or self._last is not None
         queues = self._sent.queues | (frozenset(report.consumed) if everywhere else frozenset())
-        crowded = report.crowded(queues)
+        crowded = report.crowded(queues, self._sent.ids)
         node = "" if self._place is None else self._place.node
         process_alive = _is_alive(self._place)
         known = report.bound | ({node} if node else frozenset())

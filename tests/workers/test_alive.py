@@ -91,6 +91,13 @@ async def test_work_that_is_dead_is_not_waited_for(crew: list[Worker], tmp_path:
     """The error says by what: a silent worker, a queue that nobody takes from, no result ever stored."""
     app = crew[0].app
     nobody = app.signature("test.add", args=[1, 1], options={"queue": "nobody"})
+    marker = tmp_path / "ignored"
+    ignored = app.signature("test.ignoring", args=[str(marker)], options={"queue": "slow"})
+    first = asyncio.create_task(run_celery(ignored))
+    await until(marker.exists)
+    busy = asyncio.create_task(run_celery(hold(crew[0], tmp_path / "busy", queue="slow")))
+    await until(lambda: has_begun(tmp_path / "busy"))
+    behind = asyncio.create_task(run_celery(app.signature("test.add", args=[1, 1], options={"queue": "slow"})))
     ended: Any = await asyncio.gather(
         run_celery(hold(crew[0], tmp_path, queue="far"), worker_timeout=4),
         run_celery(nobody, worker_timeout=2),
@@ -100,6 +107,12 @@ async def test_work_that_is_dead_is_not_waited_for(crew: list[Worker], tmp_path:
     )
     silent, untaken, ignoring, rejecting = ended
     (tmp_path / "release").touch()
+    # Something waits in its queue all the time, and is not this task.
+    with pytest.raises((ResultExpiredError, WorkerLostError)):
+        await first
+    assert not behind.done()
+    (tmp_path / "busy" / "release").touch()
+    assert (await busy, await behind) == ("released", 2)
     assert isinstance(silent, WorkerLostError)
     assert "no worker gave a sign of life for 4 s" in str(silent)
     assert isinstance(untaken, WorkerLostError)

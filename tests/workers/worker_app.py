@@ -57,8 +57,10 @@ def raise_odd(kind: str) -> None:
 
 
 @app.task(name="test.ignoring")  # type: ignore[untyped-decorator]  # celery has no types
-def ignoring() -> None:
-    """End without a result."""
+def ignoring(marker: str | None = None) -> None:
+    """End without a result, having made a file."""
+    if marker is not None:
+        Path(marker).touch()
     raise Ignore
 
 
