@@ -177,5 +177,6 @@ async def test_a_large_result_holds_up_nobody(redis_worker: Worker, monkeypatch:
 async def test_a_tasks_own_time_limit_counts(redis_worker: Worker) -> None:
     """Below the soft limit that every task has as well."""
     async with asyncio.timeout(20):
-        with pytest.raises(RemoteTaskFailedError, match=r"1\.0|SoftTimeLimitExceeded|1,"):
+        with pytest.raises(RemoteTaskFailedError) as caught:
             await run_celery(redis_worker.app.signature("test.endless"))
+    assert caught.value.error_type.endswith("TimeLimitExceeded")

@@ -57,10 +57,12 @@ def raise_odd(kind: str) -> None:
 
 
 @app.task(name="test.ignoring")  # type: ignore[untyped-decorator]  # celery has no types
-def ignoring(marker: str | None = None) -> None:
-    """End without a result, having made a file."""
+def ignoring(marker: str | None = None, release: str | None = None) -> None:
+    """End without a result, having made a file, and waited for another."""
     if marker is not None:
         Path(marker).touch()
+    if release is not None:
+        wait_for(Path(release))
     raise Ignore
 
 
