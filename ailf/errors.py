@@ -40,8 +40,6 @@ Each of them, and each class that is made of one, can be pickled, copied and dee
 its ``__init__`` asks for: it comes back whole from another process.
 """
 
-import sys
-
 __all__ = [
     "AilfError",
     "BrokerError",
@@ -260,48 +258,6 @@ class RemoteTaskFailedError(RemoteTaskError):
     def __str__(self) -> str:
         """Give the message alone, whatever type this instance also is."""
         return str(self.args[0])
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Take to pieces as any error, but by the name of the worker's type where this one was made for it."""
-        if "_is_made_for_a_worker" not in vars(type(self)):
-            return super().__reduce__()
-        # Not as the worker's type would have it, whose own __init__ did not run here.
-        _, args, *state = tuple(Exception.__reduce__(self))
-        return _failure_made_again, (self.error_type, args), *state
-
-
-def failure_type(error_type: str) -> type[RemoteTaskFailedError]:
-    """The type of the failures of a Celery task that raised, in its worker, a type of this name.
-
-    It is called like that type, and is of that type as well where it is known in this process and can be.
-
-    Args:
-        error_type: the qualified name of a type.
-    """
-    module, _, name = error_type.rpartition(".")
-    namespace = {"__module__": module or "builtins", "__qualname__": name, "_is_made_for_a_worker": True}
-    known = _known_type(module or "builtins", name)
-    if known is not None:
-        try:
-            both = type(name, (RemoteTaskFailedError, known), namespace)
-            both.__new__(both, "")
-        except Exception:  # noqa: BLE001, S110 - its layout, its metaclass or its __new__ does not go with ours
-            pass
-        else:
-            return both
-    return type(name, (RemoteTaskFailedError,), namespace)
-
-
-def _known_type(module: str, name: str) -> type[Exception] | None:
-    # Looked up among what is imported already: a name that came over the wire imports nothing.
-    known = getattr(sys.modules.get(module), name, None)
-    if isinstance(known, type) and issubclass(known, Exception) and not issubclass(known, RemoteTaskFailedError):
-        return known
-    return None
-
-
-def _failure_made_again(error_type: str, args: tuple[object, ...]) -> AilfError:
-    return _made_again(failure_type(error_type), args)
 
 
 class RemoteTaskRevokedError(RemoteTaskError):

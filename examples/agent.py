@@ -41,12 +41,9 @@ async def setup_agent(url: str | None, journal: Path | None) -> tuple[AsyncRedis
     async def message_handler(channel: str, message: str) -> None:
         try:
             request = json.loads(message)
-            await task_manager.submit(
-                process_message(request),
-                name="agent.request",
-                timeout=30,
-                metadata={"message_source": channel, "request_id": request["id"]},
-            )
+            # Before the coroutine is made: what is no request must leave none behind that nobody awaits.
+            metadata = {"message_source": channel, "request_id": request["id"]}
+            await task_manager.submit(process_message(request), name="agent.request", timeout=30, metadata=metadata)
         except (ValueError, TypeError, KeyError) as error:
             log.warning("Not a request: %r (%s)", message, error)
 

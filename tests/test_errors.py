@@ -14,7 +14,8 @@ import pytest
 
 import ailf
 from ailf import errors
-from ailf.workers.reply import Reply, Stage, failure
+from ailf.workers.failure import failure
+from ailf.workers.reply import Reply, Stage
 
 ASKED_FOR: dict[str, Any] = {
     "bool": True,

@@ -1,14 +1,27 @@
 """The examples, as their first lines say to run them."""
 
+import gc
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.campaigns.outage import agent_module
+from tests.conftest import until
+from tests.redis_server import PrivateServer
+
 TOP = Path(__file__).parents[1]
 EXAMPLES = TOP / "examples"
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    """A server of the test's own."""
+    with PrivateServer() as server:
+        yield server.url
 
 
 def run(tmp_path: Path, *arguments: str) -> str:
@@ -51,6 +64,23 @@ def documented(command: str) -> str:
 def without_chance(text: str) -> str:
     """The text without what is another at each run, or on each machine."""
     return re.sub(r"/\S+/examples", "EXAMPLES", re.sub(r" +\d+\.\d\d s ", " TIME ", text))
+
+
+async def test_the_agent_leaves_no_coroutine_behind_for_what_is_no_request(
+    redis_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lists, numbers, texts and objects without an id are named in the log, and the next request is served."""
+    agent = agent_module()
+    redis, pubsub, manager = await agent.setup_agent(redis_url, tmp_path / "journal.db")
+    try:
+        for wrong in ("[]", "7", '"text"', "null", "{}", "{", '{"text": "no id"}', '[["id"]]'):
+            await pubsub.publish(agent.REQUESTS, wrong)
+        await pubsub.publish(agent.REQUESTS, {"id": 1, "text": "a b a"})
+        await until(lambda: manager.list_tasks("completed"))
+        assert caplog.text.count("Not a request") == 8
+        gc.collect()
+    finally:
+        await agent.tear_down(redis, pubsub, manager)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--redis",)])

@@ -1,7 +1,10 @@
 """News of results as they are stored, over Redis: one connection for all the tasks that are waited for."""
 
 import asyncio
-from collections.abc import Mapping
+import inspect
+import math
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, cast
 from weakref import WeakKeyDictionary
@@ -11,9 +14,10 @@ import redis.asyncio as aioredis
 from redis.backoff import NoBackoff
 
 from ailf.errors import BrokerError
+from ailf.workers.batch import Batch
 
 CONFIRMATION_TIMEOUT = 5.0
-"""Seconds that Redis has to confirm a subscription, before the wait goes on without news."""
+"""Seconds without a word from Redis while a subscription waits to be confirmed; then it counts as out of reach."""
 RECONNECT_DELAY = 0.5
 """Seconds between two attempts to reconnect; meanwhile results are looked for."""
 
@@ -22,18 +26,22 @@ CLIENT_NAME = "ailf-results"
 
 FAILURES = (redis.exceptions.RedisError, OSError)
 
-_SSL_OPTIONS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_SSL_OPTIONS = tuple(name for name in inspect.signature(aioredis.Redis.__init__).parameters if name[:4] == "ssl_")
 _PLAIN_OPTIONS = ("host", "port", "db", "username", "password")
 
 
-class _PubSub(Protocol):
-    """What is used here of redis-py's ``PubSub``, which has types only in part."""
+class _Connection(Protocol):
+    """What is used here of redis-py's ``Connection``, which has types only in part.
 
-    async def connect(self) -> None: ...
-    async def subscribe(self, name: bytes) -> None: ...
-    async def unsubscribe(self, name: bytes) -> None: ...
-    async def parse_response(self, *, block: bool) -> list[bytes] | bytes | None: ...
-    async def aclose(self) -> None: ...
+    Not its ``PubSub``: at a command that fails that makes another connection, while the reader waits at the first.
+    """
+
+    @property
+    def is_connected(self) -> bool: ...
+
+    async def send_command(self, *arguments: bytes | str) -> None: ...
+    async def read_response(self, *, timeout: float, disconnect_on_error: bool) -> list[bytes] | bytes | None: ...
+    async def disconnect(self) -> None: ...
 
 
 def client_options(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -70,11 +78,14 @@ class ResultFeed:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options
         self._redis: aioredis.Redis | None = None
-        self._pubsub: _PubSub | None = None
+        self._connection: _Connection | None = None
         self._reader: asyncio.Task[None] | None = None
         self._listeners: dict[bytes, asyncio.Queue[bytes | None]] = {}
         self._confirmed: dict[bytes, asyncio.Event] = {}
         self._changing = asyncio.Lock()
+        self._heard_at = 0.0
+        self._failures = 0
+        self._looks: Batch[bytes, bytes | None] = Batch(self._get_all)
 
     async def listen(self, key: bytes) -> asyncio.Queue[bytes | None]:
         """Begin to listen for a task's announcements; returns when Redis has confirmed it.
@@ -91,18 +102,20 @@ class ResultFeed:
         queue = self._listeners[key] = asyncio.Queue()
         confirmed = self._confirmed[key] = asyncio.Event()
         try:
-            async with asyncio.timeout(CONFIRMATION_TIMEOUT):
-                async with self._changing:
-                    if self._reader is None:
-                        await self._connect()
-                        self._reader = asyncio.create_task(self._read(), name="ailf-celery-results")
-                    elif self._pubsub is not None:
-                        await self._pubsub.subscribe(key)
-                await confirmed.wait()
+            failures = self._failures
+            async with self._changing:
+                if failures != self._failures:
+                    raise redis.exceptions.ConnectionError("it could not be reached a moment ago")  # noqa: TRY301  told as such
+                # The limit is for what Redis does: how long others had their turn before is not its fault.
+                async with asyncio.timeout(CONFIRMATION_TIMEOUT):
+                    await self._subscribe(key)
+            await self._confirmation(confirmed)
         except FAILURES as error:
+            self._failures += 1
             await self.leave(key)
+            reason = str(error) or f"it did not answer within {CONFIRMATION_TIMEOUT:g} s"
             raise BrokerError(
-                f"The Celery result back-end at {self._address} cannot be reached: {error}. "
+                f"The Celery result back-end at {self._address} cannot be reached: {reason}. "
                 "Start it, or set $CELERY_RESULT_BACKEND to where it is."
             ) from error
         except BaseException:
@@ -110,15 +123,33 @@ class ResultFeed:
             raise
         return queue
 
+    async def _subscribe(self, key: bytes) -> None:
+        if self._reader is None:
+            await self._connect()
+            self._reader = asyncio.create_task(self._read(), name="ailf-celery-results")
+        elif self._connection is not None and self._connection.is_connected:
+            await self._connection.send_command("SUBSCRIBE", key)
+
+    async def _confirmation(self, confirmed: asyncio.Event) -> None:
+        """Wait for it for as long as Redis says anything: with thousands at once it has a lot to say."""
+        asked_at = time.monotonic()
+        while not confirmed.is_set():
+            left = CONFIRMATION_TIMEOUT - (time.monotonic() - max(asked_at, self._heard_at))
+            if left <= 0:
+                raise TimeoutError
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await confirmed.wait()
+
     async def leave(self, key: bytes) -> None:
         """Stop listening for a task; without listeners the connection is closed."""
         self._listeners.pop(key, None)
         self._confirmed.pop(key, None)
         async with self._changing:
             if self._listeners:
-                if self._pubsub is not None:
+                if self._connection is not None and self._connection.is_connected:
                     with suppress(*FAILURES):
-                        await self._pubsub.unsubscribe(key)
+                        await self._connection.send_command("UNSUBSCRIBE", key)
                 return
             reader, self._reader = self._reader, None
             if reader is not None:
@@ -132,9 +163,12 @@ class ResultFeed:
         Raises:
             RedisError: Redis cannot be reached.
         """
+        return await self._looks.get(key)
+
+    async def _get_all(self, keys: Sequence[bytes]) -> Sequence[bytes | Exception | None]:
         if self._redis is None:
             raise redis.exceptions.ConnectionError("not connected")
-        return cast("bytes | None", await self._redis.get(key))
+        return cast("list[bytes | None]", await self._redis.mget(keys))
 
     @property
     def _address(self) -> str:
@@ -149,18 +183,18 @@ class ResultFeed:
             socket_timeout=CONFIRMATION_TIMEOUT,
             client_name=CLIENT_NAME,
         )
-        pubsub = cast("_PubSub", self._redis.pubsub())
-        await pubsub.connect()
-        self._pubsub = pubsub
+        pool = self._redis.connection_pool
+        connection = cast("_Connection", await pool.get_connection())  # type: ignore[no-untyped-call]  # redis-py has no types here
+        self._connection = connection
         for key in list(self._listeners):
-            await pubsub.subscribe(key)
+            await connection.send_command("SUBSCRIBE", key)
 
     async def _disconnect(self) -> None:
-        pubsub, self._pubsub = self._pubsub, None
+        connection, self._connection = self._connection, None
         client, self._redis = self._redis, None
         with suppress(*FAILURES):
-            if pubsub is not None:
-                await pubsub.aclose()
+            if connection is not None:
+                await connection.disconnect()
         with suppress(*FAILURES):
             if client is not None:
                 await client.aclose()
@@ -179,8 +213,9 @@ class ResultFeed:
             self._look_yourselves()
 
     async def _read_until_lost(self) -> None:
-        while self._pubsub is not None:
-            reply = await self._pubsub.parse_response(block=True)
+        while self._connection is not None and self._connection.is_connected:
+            reply = await self._connection.read_response(timeout=math.inf, disconnect_on_error=False)
+            self._heard_at = time.monotonic()
             if not isinstance(reply, list):
                 continue
             kind, key = reply[0], reply[1]

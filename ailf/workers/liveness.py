@@ -1,9 +1,7 @@
 """Whether a task that gives no news can still end: decided from signs, without I/O."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 
 class Verdict(StrEnum):
@@ -21,14 +19,20 @@ class Verdict(StrEnum):
 class Signs:
     """What can be seen of a task at one moment."""
 
-    workers: int
-    """How many workers answered."""
+    answered: bool
+    """Whether any worker answered."""
+    silent: bool
+    """Whether a worker that is known, and not known to be dead, did not answer."""
     held: bool
-    """Whether one of them has the task: running, reserved or scheduled."""
-    queued: int | None
-    """How many tasks wait in its queue; None where that cannot be known."""
+    """Whether a worker has the task: running, reserved, scheduled or held back by a rate limit."""
+    waiting: bool
+    """Whether something waits in a queue that the task may be in."""
+    taken: bool
+    """Whether a worker that answered takes from such a queue."""
     process_alive: bool | None
     """Whether the process that ran it last is alive; None where it is on another machine, or never started."""
+    owner_answered: bool
+    """Whether the worker of that process answered."""
 
 
 def judge(signs: Signs) -> Verdict:
@@ -41,14 +45,11 @@ def judge(signs: Signs) -> Verdict:
         The verdict. A worker that answers and does not have the task is a sign against it; a worker that
         does not answer is none: the pool "solo" answers nothing while it works.
     """
-    if signs.held or signs.process_alive:
+    if signs.held or (signs.process_alive and not signs.owner_answered):
         return Verdict.ALIVE
-    if signs.workers:
-        # Something waits in the queue, which may be this task, and there is who takes it.
-        return Verdict.MISSING if signs.queued == 0 else Verdict.ALIVE
-    return Verdict.MISSING if signs.process_alive is False else Verdict.UNCERTAIN
-
-
-def is_held(replies: Mapping[str, Any] | None, celery_id: str) -> bool:
-    """Say whether one of the workers that answered has the task."""
-    return any(isinstance(tasks, Mapping) and celery_id in tasks for tasks in (replies or {}).values())
+    if not signs.answered:
+        return Verdict.MISSING if signs.process_alive is False and not signs.waiting else Verdict.UNCERTAIN
+    if signs.waiting:
+        # It may be this task, and there may be who takes it.
+        return Verdict.ALIVE if signs.taken else Verdict.UNCERTAIN
+    return Verdict.UNCERTAIN if signs.silent else Verdict.MISSING

@@ -1,17 +1,12 @@
 """Awaiting a Celery task from asyncio."""
 
 import asyncio
+import sys
 from typing import Any
 from uuid import uuid4
 
-from ailf.errors import (
-    InvalidArgumentError,
-    InvalidTypeError,
-    ManagerError,
-    RemoteTaskError,
-    RemoteTimeoutError,
-    WorkerLostError,
-)
+from ailf.errors import ManagerError, RemoteTaskError, RemoteTimeoutError, WorkerLostError
+from ailf.workers.checks import check_call
 from ailf.workers.watch import Progress, Watch
 
 
@@ -32,6 +27,8 @@ async def run_celery(
     When the wait is cancelled, or is past its time limit, the Celery task is revoked: one that runs is
     terminated, one that waits never starts.
 
+    With ``task_always_eager`` the task runs in a thread of this process, and no server is needed.
+
     Args:
         signature: what to run, such as ``process_document.s("doc1")``; a chain or a chord too.
         progress: called with (0 to 100, message) for each progress that the task reports; None tells the task of
@@ -48,12 +45,13 @@ async def run_celery(
         RemoteTaskRevokedError: somebody else revoked it.
         RemoteTimeoutError: ``timeout`` ran out.
         WorkerLostError: the worker died with it, or there is none.
-        ResultExpiredError: the back-end no longer holds its result.
+        ResultExpiredError: it ended, and the back-end holds no result of it: not any more, or it never stored one.
         BrokerError: the broker or the result back-end cannot be reached.
-        InvalidTypeError: it is no signature.
-        InvalidArgumentError: it has no single result, as a group has, or a limit is not above 0.
+        InvalidTypeError: it is no signature, the task does not take these arguments, or no message can hold them.
+        InvalidArgumentError: it has no single result, as a group has, or none that is kept; or a limit is not above 0.
+        WorkerError: it could not be sent for another reason.
     """
-    _check(signature, timeout, worker_timeout)
+    check_call(signature, timeout, worker_timeout)
     celery_id = str(uuid4())
     watch = Watch(signature, celery_id, progress or _progress_of_the_task(), worker_timeout)
     try:
@@ -72,26 +70,17 @@ async def run_celery(
         raise
 
 
-def _check(signature: Any, timeout: float | None, worker_timeout: float) -> None:
-    if not all(hasattr(signature, name) for name in ("freeze", "apply_async", "clone", "app")):
-        raise InvalidTypeError(
-            f"run_celery takes a signature, such as process_document.s('doc1'), not {type(signature).__qualname__}."
-        )
-    for name, limit in {"timeout": timeout, "worker_timeout": worker_timeout}.items():
-        if limit is not None and not limit > 0:
-            raise InvalidArgumentError(f"{name} is {limit!r}: it has to be above 0 (seconds).")
-    if str(signature.app.conf.result_backend or "disabled").startswith(("disabled", "rpc")):
-        raise InvalidArgumentError(
-            "run_celery needs a result back-end that every process can read: set $CELERY_RESULT_BACKEND to a Redis "
-            "(redis://...) or to a database (db+postgresql://...)."
-        )
-
-
 def _progress_of_the_task() -> Progress:
-    # Imported here: it is wanted only where a manager is in use, which has imported it.
-    from ailf.async_tasks import current_task  # noqa: PLC0415
-
+    # Looked up, not imported: where no manager is in use it is not worth the time that its import takes.
+    tasks = sys.modules.get("ailf.async_tasks")
+    if tasks is None:
+        return _tell_nobody
     try:
-        return current_task().update_progress
+        progress: Progress = tasks.current_task().update_progress
     except ManagerError:
-        return lambda _progress, _message: None
+        return _tell_nobody
+    return progress
+
+
+def _tell_nobody(_progress: float, _message: str | None) -> None:
+    """Stand in where nobody wants to know."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeGuard
 
-from ailf.errors import RemoteTaskError, RemoteTaskRevokedError, failure_type
+from ailf.workers.raised import read_raised
 
 
 class Stage(StrEnum):
@@ -38,6 +38,8 @@ class Place:
     """The machine's name."""
     pid: int
     """The process."""
+    node: str = ""
+    """The name of its worker, ``name@machine``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Reply:
     error_type: str = "Exception"
     """The qualified name of the type that it raised."""
     traceback: str | None = None
+    raised: BaseException | None = None
+    """The exception itself, where the back-end keeps it (with pickle)."""
 
 
 NOTHING = Reply(Stage.UNKNOWN)
@@ -64,8 +68,8 @@ def read_reply(meta: Mapping[str, Any] | None) -> Reply:
     """Read what Celery stored about a task.
 
     Args:
-        meta: the stored JSON, with an exception still as ``exc_type``, ``exc_module`` and ``exc_message``; None
-            where nothing is stored.
+        meta: what is stored, with an exception still as ``exc_type``, ``exc_module`` and ``exc_message`` (with
+            pickle: as the exception); None where nothing is stored.
 
     Returns:
         The same as a value.
@@ -84,11 +88,14 @@ def read_reply(meta: Mapping[str, Any] | None) -> Reply:
         progress, message = _progress(details)
         return Reply(stage, progress=progress, message=message, place=_place(details))
     traceback = meta.get("traceback")
+    traceback = traceback if isinstance(traceback, str) and traceback else None
+    error_type, error = read_raised(result, traceback)
     return Reply(
         stage,
-        error=_error_text(details),
-        error_type=_error_type(details),
-        traceback=traceback if isinstance(traceback, str) and traceback else None,
+        error=error,
+        error_type=error_type,
+        traceback=traceback,
+        raised=result if isinstance(result, BaseException) else None,
     )
 
 
@@ -97,11 +104,11 @@ def _progress(details: Mapping[str, Any]) -> tuple[float | None, str | None]:
     progress = details.get("progress")
     current, total = details.get("current"), details.get("total")
     if progress is None and _is_number(current) and _is_number(total) and total:
-        progress = 100.0 * current / total
+        progress = 100.0 * min(1.0, max(0.0, current / total))
     message = details.get("message", details.get("status"))
     if not _is_number(progress):
         return None, None
-    return min(100.0, max(0.0, float(progress))), None if message is None else str(message)
+    return float(min(100.0, max(0.0, progress))), None if message is None else str(message)
 
 
 def _is_number(value: object) -> TypeGuard[float]:
@@ -114,55 +121,4 @@ def _place(details: Mapping[str, Any]) -> Place | None:
         return None
     # A worker is called name@machine.
     host = details.get("host")
-    return Place(host if isinstance(host, str) else hostname.rpartition("@")[2], pid)
-
-
-def _error_type(details: Mapping[str, Any]) -> str:
-    name = str(details.get("exc_type") or "Exception")
-    module = details.get("exc_module")
-    return f"{module}.{name}" if module and module != "builtins" else name
-
-
-def _error_text(details: Mapping[str, Any]) -> str:
-    arguments = details.get("exc_message", "")
-    if isinstance(arguments, list | tuple):
-        text = str(arguments[0]) if len(arguments) == 1 else ", ".join(str(argument) for argument in arguments)
-    else:
-        text = str(arguments)
-    # As a task's error reads everywhere: the type's name where there is no text.
-    return text or str(details.get("exc_type") or "Exception")
-
-
-class RemoteTracebackError(Exception):
-    """Stands in the traceback of a failure for the part that happened in the worker."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        """Show the worker's traceback as such."""
-        return f'\n"""\n{self.text.rstrip()}\n"""'
-
-
-def failure(reply: Reply, celery_id: str) -> RemoteTaskError:
-    """Make the exception of a task that failed or was revoked.
-
-    A failure is a :class:`RemoteTaskFailedError`, and also of the type that the task raised, where that type
-    is known in this process; it is called like that type either way, so that a journal shows it.
-
-    Args:
-        reply: the answer that says so.
-        celery_id: the task's id.
-
-    Returns:
-        The exception, with the worker's traceback as its cause.
-    """
-    if reply.stage is Stage.REVOKED:
-        return RemoteTaskRevokedError(f"The Celery task {celery_id} was revoked: {reply.error}.", celery_id=celery_id)
-    error = failure_type(reply.error_type)(
-        reply.error, celery_id=celery_id, error_type=reply.error_type, remote_traceback=reply.traceback
-    )
-    if reply.traceback is not None:
-        error.__cause__ = RemoteTracebackError(reply.traceback)
-    return error
+    return Place(host if isinstance(host, str) else hostname.rpartition("@")[2], pid, hostname)

@@ -24,4 +24,9 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     private_folder(path.parent)
     path.touch(mode=0o600)
-    return sqlite3.connect(path, timeout=BUSY_TIMEOUT, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, check_same_thread=False)
+    # A result outlives the death of any process; one of the last seconds need not outlive the machine's power, whose
+    # loss also ends whoever waits for it. That is what a sync for each state of each task would buy.
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection

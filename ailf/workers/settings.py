@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ailf.errors import InvalidArgumentError
+from ailf.workers.address import checked_url
 from ailf.workers.results import connect
 
 BROKER_VARIABLE = "CELERY_BROKER_URL"
@@ -43,7 +44,14 @@ _COMMON: Mapping[str, Any] = {
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
     "task_retry_on_worker_lost": True,
-    "worker_cancel_long_running_tasks_on_connection_loss": True,
+    # A broker that is away for a moment is no reason to stop what runs. What it gives out again then is not run a
+    # second time where it has succeeded meanwhile.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_deduplicate_successful_tasks": True,
+    # Nor is a result back-end that is away when a task ends a reason for the task to have failed.
+    "result_backend_always_retry": True,
+    "result_backend_max_retries": 20,
+    "result_backend_max_sleep_between_retries_ms": 2000,
     "worker_prefetch_multiplier": 1,
     "task_track_started": True,
     "task_soft_time_limit": SOFT_TIME_LIMIT,
@@ -78,10 +86,11 @@ def settings(environment: Mapping[str, str]) -> dict[str, Any]:
         What goes into ``app.conf``.
 
     Raises:
-        InvalidArgumentError: a broker other than Redis is named, and no result back-end.
+        InvalidArgumentError: a broker other than Redis is named, and no result back-end; or an address does not
+            parse, or has a TLS option that is none.
     """
-    broker = environment.get(BROKER_VARIABLE)
-    backend = environment.get(BACKEND_VARIABLE)
+    broker = checked_url(BROKER_VARIABLE, environment.get(BROKER_VARIABLE))
+    backend = checked_url(BACKEND_VARIABLE, environment.get(BACKEND_VARIABLE))
     if not broker:
         return {**_COMMON, **_embedded(Path(environment.get(FOLDER_VARIABLE) or DEFAULT_FOLDER), backend)}
     scheme = urlsplit(broker).scheme

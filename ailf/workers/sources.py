@@ -2,15 +2,16 @@
 
 import asyncio
 import copy
-import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
-from ailf.errors import BrokerError
-from ailf.workers.feed import FAILURES, ResultFeed
+from ailf.errors import BrokerError, RemoteTaskError
+from ailf.workers.batch import Batch
+from ailf.workers.feed import FAILURES, ResultFeed, client_options, feed_of
 from ailf.workers.reply import Reply, read_reply
+from ailf.workers.threads import in_thread
 
 SHORTEST_INTERVAL = 0.02
 """Seconds between two looks at a result just after something happened."""
@@ -20,27 +21,27 @@ GROWTH = 1.3
 """By how much it grows each time."""
 TROUBLE_LIMIT = 30.0
 """Seconds for which the result back-end may be out of reach before the wait for a result fails."""
-
-_T = TypeVar("_T")
-
-
-@cache
-def _threads(_process: int) -> ThreadPoolExecutor:
-    """Give this process's threads for Celery's calls, which block, some of them for seconds when a server is away.
-
-    They are no others' threads, because of that; and no parent's, because a fork leaves all threads behind.
-    """
-    return ThreadPoolExecutor(max_workers=8, thread_name_prefix="ailf-celery")
-
-
-async def in_thread(call: Callable[[], _T]) -> _T:
-    """Run a blocking call of Celery's in a thread, and wait for what it returns."""
-    return await asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), call)
+LARGE = 64 * 1024
+"""Bytes above which a result is decoded in a thread, so that the event loop goes on meanwhile."""
 
 
 def next_interval(interval: float) -> float:
     """Say how long to wait until the look after the next, in seconds."""
     return min(LONGEST_INTERVAL, interval * GROWTH)
+
+
+def own_backend(app: Any) -> Any:
+    """Give this thread's result back-end, told not to listen for results: that is done here by other means.
+
+    Celery would subscribe to each result, over a connection of this thread, and unsubscribe when the
+    collector runs, in whichever thread that is: the event loop's too.
+    """
+    backend = app.backend
+    if not backend.thread_safe:
+        # It belongs to this thread, which is ours.
+        backend.on_task_call = lambda _producer, _celery_id: None
+        backend.add_pending_result = lambda result, *_args, **_options: result
+    return backend
 
 
 def raw_backend(backend: Any) -> Any:
@@ -65,11 +66,40 @@ class Source(Protocol):
         ...
 
 
+@asynccontextmanager
+async def open_source(app: Any, backend: Any, celery_id: str) -> AsyncIterator[Source]:
+    """Begin to listen for the news of a task, before it is sent, so that no announcement is missed.
+
+    Args:
+        app: the Celery application.
+        backend: its result back-end.
+        celery_id: the task's id.
+
+    Yields:
+        The source.
+
+    Raises:
+        BrokerError: the result back-end cannot be reached.
+    """
+    parameters = getattr(backend, "connparams", None)
+    options = None if parameters is None else client_options(parameters)
+    if options is None:
+        yield PollingSource(looker_of(app), celery_id)
+        return
+    feed = feed_of(options)
+    key = bytes(backend.get_key_for_task(celery_id))
+    queue = await feed.listen(key)
+    try:
+        yield AnnouncedSource(backend, feed, queue, key, celery_id)
+    finally:
+        await feed.leave(key)
+
+
 class PollingSource:
     """Looks at the stored result, often at first and then less and less."""
 
-    def __init__(self, app: Any, celery_id: str) -> None:
-        self._app = app
+    def __init__(self, looker: Batch[str, Mapping[str, Any] | None], celery_id: str) -> None:
+        self._looker = looker
         self._id = celery_id
         self._interval = SHORTEST_INTERVAL
         self._last: Reply | None = None
@@ -90,31 +120,31 @@ class PollingSource:
 
     async def look(self) -> Reply:
         """Look once."""
-        return read_reply(await in_thread(self._stored))
+        return read_reply(await self._looker.get(self._id))
 
     async def _try(self) -> Reply | None:
         try:
             reply = await self.look()
+        except RemoteTaskError:
+            raise
         except Exception as error:  # noqa: BLE001  a back-end raises what its driver raises
             self._trouble.happened(error)
             return None
         self._trouble.over()
         return reply
 
-    def _stored(self) -> Mapping[str, Any]:
-        # The back-end of a Celery application belongs to a thread: it is fetched in the one that uses it.
-        meta: Mapping[str, Any] = raw_backend(self._app.backend).get_task_meta(self._id, cache=False)
-        return meta
-
 
 class AnnouncedSource:
     """Takes what Redis announces, and looks itself only when announcements may have been missed."""
 
-    def __init__(self, backend: Any, feed: ResultFeed, queue: asyncio.Queue[bytes | None], key: bytes) -> None:
+    def __init__(
+        self, backend: Any, feed: ResultFeed, queue: asyncio.Queue[bytes | None], key: bytes, celery_id: str
+    ) -> None:
         self._raw = raw_backend(backend)
         self._feed = feed
         self._queue = queue
         self._key = key
+        self._id = celery_id
         self._trouble = Trouble()
 
     async def news(self, seconds: float) -> Reply | None:
@@ -127,7 +157,7 @@ class AnnouncedSource:
             pass
         if payload is not None:
             self._trouble.over()
-            return read_reply(self._raw.decode_result(payload))
+            return await self._read(payload)
         try:
             reply = await self.look()
         except FAILURES as error:
@@ -138,8 +168,17 @@ class AnnouncedSource:
 
     async def look(self) -> Reply:
         """Look once."""
-        stored = await self._feed.get(self._key)
-        return read_reply(None if stored is None else self._raw.decode_result(stored))
+        return await self._read(await self._feed.get(self._key))
+
+    async def _read(self, payload: bytes | None) -> Reply:
+        if payload is None:
+            return read_reply(None)
+        try:
+            if len(payload) < LARGE:
+                return read_reply(self._raw.decode_result(payload))
+            return await in_thread(lambda: read_reply(self._raw.decode_result(payload)))
+        except Exception as error:
+            raise _unreadable(self._id, error) from error
 
 
 class Trouble:
@@ -165,3 +204,73 @@ class Trouble:
     def over(self) -> None:
         """Take note that it was reached."""
         self._since = None
+
+
+def stored(app: Any, ids: Sequence[str]) -> list[Mapping[str, Any] | Exception | None]:
+    """Look at what is stored of several tasks; blocks.
+
+    Args:
+        app: the Celery application.
+        ids: the tasks.
+
+    Returns:
+        What is stored of each; None where nothing is, and an exception where it cannot be read.
+
+    Raises:
+        Exception: whatever the back-end's driver raises where it cannot be reached.
+    """
+    # The back-end of a Celery application belongs to a thread: it is fetched in the one that uses it.
+    raw = raw_backend(app.backend)
+    if hasattr(raw, "ResultSession"):
+        rows = _rows(raw, ids)
+        return [rows.get(celery_id) for celery_id in ids]
+    if len(ids) == 1:
+        return [raw.get_task_meta(ids[0], cache=False)]
+    found: list[Mapping[str, Any] | Exception | None] = []
+    for celery_id in ids:
+        try:
+            found.append(raw.get_task_meta(celery_id, cache=False))
+        except Exception as error:  # noqa: BLE001  what one task holds may be unreadable, and the next one's not
+            found.append(error)
+    return found
+
+
+def _rows(backend: Any, ids: Sequence[str]) -> dict[str, Mapping[str, Any] | Exception]:
+    """Read the rows of a database in one question."""
+    with closing(backend.ResultSession()) as session:
+        query = session.query(backend.task_cls).filter(backend.task_cls.task_id.in_(ids))
+        return {str(row.task_id): _row(backend, row) for row in query}
+
+
+def _row(backend: Any, row: Any) -> Mapping[str, Any] | Exception:
+    meta: dict[str, Any] = row.to_dict()
+    try:
+        return {**meta, "result": backend._decode_stored_result(meta["result"])}  # noqa: SLF001  as its own reader does
+    except Exception as error:  # noqa: BLE001  it may hold what only the worker's process can read
+        return _unreadable(str(row.task_id), error)
+
+
+def _unreadable(celery_id: str, error: Exception) -> RemoteTaskError:
+    return RemoteTaskError(
+        f"What the result back-end holds of the Celery task {celery_id} cannot be read: {error}. Worker and "
+        "sender need the same result_serializer, and result_accept_content has to name it.",
+        celery_id=celery_id,
+    )
+
+
+_lookers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, Batch[str, Mapping[str, Any] | None]]] = (
+    WeakKeyDictionary()
+)
+
+
+def looker_of(app: Any) -> Batch[str, Mapping[str, Any] | None]:
+    """Give what looks at an application's results for the running event loop, for everybody there together."""
+    lookers = _lookers.setdefault(asyncio.get_running_loop(), {})
+    found = lookers.get(id(app))
+    if found is None:
+
+        async def fetch(ids: Sequence[str]) -> Sequence[Mapping[str, Any] | Exception | None]:
+            return await in_thread(lambda: stored(app, ids))
+
+        found = lookers[id(app)] = Batch(fetch)
+    return found

@@ -5,12 +5,16 @@ Layout of the folder::
     queues/<queue>.queue/<time>-<random>.msg     a message that waits
     claimed/<random>/<name>                      one that a process has taken and not finished
     claimed/<random>.lock                        locked by that process for as long as it lives
+    unreadable/<name>                            what was no message, for a person to look at
 
-A message is never half there: it is written beside its place and renamed into it.
+A message is never half there: it is written beside its place and renamed into it, and both are on the disk before
+its sender goes on.
 """
 
 import fcntl
+import logging
 import os
+import stat
 import time
 from collections import deque
 from contextlib import suppress
@@ -21,13 +25,15 @@ from uuid import uuid4
 
 from ailf.errors import InvalidArgumentError
 
-LISTED = 64
+LISTED = 10_000
 """How many messages a look into the folder is good for: a look costs more, the more messages wait."""
 
 MAX_QUOTED_CHARACTERS = 150
 """How long a queue's name may be as part of a file's, whose whole may have 255 bytes."""
 
 _SUFFIX = ".msg"
+
+_log = logging.getLogger("ailf.workers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._queues = folder / "queues"
         self._claimed = folder / "claimed"
+        self._unreadable = folder / "unreadable"
         self._seen: dict[str, deque[str]] = {}
         self._desk: Path | None = None
         self._lock: int | None = None
@@ -65,8 +72,9 @@ class Spool:
         place = private_folder(self._place(queue))
         name = f"{time.time_ns():020d}-{uuid4().hex}"
         draft = place / f"{name}.draft"
-        draft.write_bytes(payload)
+        write_synced(draft, payload)
         draft.rename(place / f"{name}{_SUFFIX}")
+        sync_folder(place)
 
     def claim(self, queue: str) -> Claim | None:
         """Take the oldest message of a queue.
@@ -87,10 +95,30 @@ class Spool:
             name = seen.popleft()
             path = self._own_desk() / f"{quote(queue, safe='')}@{name}"
             # Whoever renames it first has it.
-            with suppress(FileNotFoundError):
+            try:
                 (self._place(queue) / name).rename(path)
-                return Claim(path, path.read_bytes())
+            except FileNotFoundError:
+                continue
+            try:
+                return Claim(path, _content(path))
+            except OSError as error:
+                self.set_aside(Claim(path, b""), error)
         return None
+
+    def set_aside(self, claim: Claim, reason: object) -> None:
+        """Put away what is no message, so that the next one gets its turn.
+
+        Args:
+            claim: what was claimed.
+            reason: what is wrong with it.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        kept = private_folder(self._unreadable) / claim.path.name
+        with suppress(FileNotFoundError):
+            claim.path.rename(kept)
+        _log.error("%s was no message that a worker could read, and was set aside: %s", kept, reason)
 
     def finish(self, claim: Claim) -> None:
         """Let go of a message that was dealt with; a second time does nothing."""
@@ -99,6 +127,15 @@ class Spool:
     def size(self, queue: str) -> int:
         """Count the messages that wait in a queue."""
         return len(self._waiting(queue))
+
+    def peek(self, queue: str, most: int) -> list[bytes]:
+        """Read the oldest messages that wait in a queue, ``most`` of them at most, and leave them there."""
+        found = []
+        for name in self._waiting(queue)[:most]:
+            # Somebody may take it meanwhile, or it is no file: whoever claims it deals with that.
+            with suppress(OSError):
+                found.append(_content(self._place(queue) / name))
+        return found
 
     def purge(self, queue: str) -> int:
         """Delete the messages that wait in a queue; returns how many there were."""
@@ -177,6 +214,48 @@ class Spool:
         with suppress(FileNotFoundError):
             desk.rmdir()
         return count
+
+
+def _content(path: Path) -> bytes:
+    # Opened so that a pipe that somebody put there is not waited for.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError("it is no regular file")
+        return file.read()
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a new file for its owner alone, and have it on the disk before this returns.
+
+    Args:
+        path: the file.
+        content: what goes into it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk before this returns.
+
+    Args:
+        folder: the folder.
+
+    Raises:
+        OSError: it cannot be synced.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def private_folder(folder: Path) -> Path:

@@ -3,16 +3,20 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from kombu.utils.url import maybe_sanitize_url
-
-from ailf.errors import BrokerError, InvalidArgumentError, ResultExpiredError, WorkerLostError
-from ailf.workers.liveness import Signs, Verdict, is_held, judge
-from ailf.workers.reply import Place, Reply, Stage, failure
-from ailf.workers.sources import AnnouncedSource, PollingSource, Source, in_thread
+from ailf.errors import AilfError, BrokerError, ResultExpiredError, WorkerLostError
+from ailf.workers.address import shown_url
+from ailf.workers.checks import check_backend
+from ailf.workers.failure import failure
+from ailf.workers.inquiry import Question, Report, inquirer_of
+from ailf.workers.liveness import Signs, Verdict, judge
+from ailf.workers.reply import Place, Reply, Stage
+from ailf.workers.sending import Sent, freeze, run_here, send
+from ailf.workers.sources import Source, open_source, own_backend
+from ailf.workers.threads import begin, in_thread, wait_for
 
 Progress = Callable[[float, str | None], object]
 """What is told of a task's progress: 0 to 100, and a message."""
@@ -25,8 +29,6 @@ QUIET = 1.0
 """Seconds without news after which the result and the signs of life on this machine are looked at."""
 INQUIRY_INTERVAL = 5.0
 """Seconds without news after which the workers are asked, and again."""
-ANSWER_TIME = 1.0
-"""Seconds that the workers have for an answer."""
 CERTAIN = 2
 """How many times in a row a task must be found missing to be lost: once, it may be on its way from the queue."""
 
@@ -47,13 +49,16 @@ class Watch:
         self._id = celery_id
         self._progress = progress
         self._worker_timeout = worker_timeout
-        self._sending: asyncio.Future[Any] | None = None
+        self._sending: tuple[asyncio.Future[Sent], asyncio.Event] | None = None
+        self._sent: Sent | None = None
+        self._asking: asyncio.Task[Report] | None = None
+        self._trouble: BrokerError | None = None
         self._last: Reply | None = None
         self._place: Place | None = None
         self._heard_at = 0.0
         self._asked_at = 0.0
         self._missing = 0
-        self._vanished = 0
+        self._vanished = False
 
     async def run(self) -> Any:
         """Send the task and wait.
@@ -64,96 +69,101 @@ class Watch:
         Raises:
             RemoteTaskError: it ended otherwise, or will not end.
             BrokerError: the broker or the result back-end cannot be reached.
-            InvalidArgumentError: the signature is a group.
+            InvalidArgumentError: the signature is a group, or nobody can read its result.
         """
+        if self._app.conf.task_always_eager:
+            return self._ended_here(await in_thread(self._run_here))
         self._signature, backend = await self._prepare()
-        async with self._source(backend) as source:
-            eager = await self._send()
-            if eager is not None:
-                return eager.get()
-            self._heard()
-            while True:
-                reply = await source.news(QUIET)
-                if reply is not None and self._is_over(reply):
-                    return reply.value
-                if self._has_to_ask():
-                    verdict = judge(await self._signs())
-                    # It may have ended while the workers were asked: what is stored goes before what they say.
-                    reply = await self._look(source)
-                    if reply is not None and self._is_over(reply):
-                        return reply.value
-                    self._weigh(verdict)
+        try:
+            async with open_source(self._app, backend, self._id) as source:
+                self._sent = await self._send()
+                self._heard()
+                return await self._wait(source)
+        finally:
+            if self._asking is not None:
+                self._asking.cancel()
 
     async def revoke(self) -> None:
         """Have the task never run, or stop it: best effort, within bounds."""
         with suppress(Exception):
             async with asyncio.timeout(REVOKE_LIMIT):
-                # What is still being sent would arrive after its own revocation.
                 if self._sending is not None:
-                    await asyncio.wait([self._sending])
-                await in_thread(lambda: self._app.control.revoke(self._id, terminate=True))
+                    sending, begun = self._sending
+                    if not begun.is_set() and sending.cancel():
+                        return
+                    # What is still being sent would arrive after its own revocation.
+                    await asyncio.wait([sending])
+                ids = sorted(self._sent.ids) if self._sent is not None else [self._id]
+                await in_thread(lambda: self._app.control.revoke(ids, terminate=True))
+
+    def _run_here(self) -> Reply:
+        # A chord would listen for the results of its header at a server that nobody needs here.
+        with suppress(Exception):
+            own_backend(self._app)
+        return run_here(freeze(self._signature, self._id))
+
+    def _ended_here(self, reply: Reply) -> Any:
+        if reply.stage is Stage.UNKNOWN:
+            raise self._without_result("it ran in this process, and ended without a result")
+        self._is_over(reply)
+        return reply.value
 
     async def _prepare(self) -> tuple[Any, Any]:
         """Give the signature its id, and the back-end its connection: with a database that takes a while."""
         try:
-            return await in_thread(self._prepared)
-        except InvalidArgumentError:
+            return await wait_for(*begin(self._prepared), SEND_LIMIT)
+        except AilfError:
             raise
+        except TimeoutError as error:
+            reason = f"it did not answer within {SEND_LIMIT:g} s"
+            raise self._unusable(reason) from error
         except Exception as error:
-            raise BrokerError(
-                f"The Celery result back-end cannot be used: {error}. Check $CELERY_RESULT_BACKEND and the server "
-                "that it names."
-            ) from error
+            raise self._unusable(str(error) or type(error).__name__) from error
+
+    def _unusable(self, reason: str) -> BrokerError:
+        return BrokerError(
+            f"The Celery result back-end at {shown_url(self._app.conf.result_backend)} cannot be used: {reason}. Check "
+            "$CELERY_RESULT_BACKEND and the server that it names."
+        )
 
     def _prepared(self) -> tuple[Any, Any]:
-        backend = _own_backend(self._app)
+        backend = own_backend(self._app)
+        check_backend(backend)
         return freeze(self._signature, self._id), backend
 
-    @asynccontextmanager
-    async def _source(self, backend: Any) -> AsyncIterator[Source]:
-        """Listen before the task is sent, so that no announcement is missed."""
-        parameters = getattr(backend, "connparams", None)
-        options = None
-        if parameters is not None:
-            # Only where Redis is the back-end, for which redis-py is installed.
-            from ailf.workers.feed import client_options, feed_of  # noqa: PLC0415
-
-            options = client_options(parameters)
-        if options is None:
-            yield PollingSource(self._app, self._id)
-            return
-        feed = feed_of(options)
-        key = bytes(backend.get_key_for_task(self._id))
-        queue = await feed.listen(key)
+    async def _send(self) -> Sent:
+        self._sending = sending, begun = begin(self._apply)
+        # Whoever gives up waiting for it still gets to know how it ended.
+        sending.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         try:
-            yield AnnouncedSource(backend, feed, queue, key)
-        finally:
-            await feed.leave(key)
-
-    async def _send(self) -> Any:
-        """Send the task; gives its result at once where Celery is set to run tasks eagerly, else None."""
-        try:
-            async with asyncio.timeout(SEND_LIMIT):
-                self._sending = asyncio.ensure_future(in_thread(self._apply))
-                # Whoever gives up waiting for it still gets to know how it ended.
-                self._sending.add_done_callback(lambda sending: sending.cancelled() or sending.exception())
-                return await asyncio.shield(self._sending)
+            return await wait_for(sending, begun, SEND_LIMIT)
         except TimeoutError as error:
-            raise self._unsent(f"it did not answer within {SEND_LIMIT:g} s") from error
-        except Exception as error:
-            raise self._unsent(error) from error
+            raise BrokerError(
+                f"The Celery task {self._signature.task} could not be sent to the broker at "
+                f"{shown_url(self._app.conf.broker_url)}: it did not answer within {SEND_LIMIT:g} s. Check that it is "
+                "the right address ($CELERY_BROKER_URL), and that the broker is not overloaded."
+            ) from error
 
-    def _apply(self) -> Any:
-        _own_backend(self._app)
-        sent = self._signature.apply_async()
-        return sent if self._app.conf.task_always_eager else None
+    def _apply(self) -> Sent:
+        own_backend(self._app)
+        return send(self._signature)
 
-    def _unsent(self, error: object) -> BrokerError:
-        address = maybe_sanitize_url(str(self._app.conf.broker_url))
-        return BrokerError(
-            f"The Celery task {self._signature.task} could not be sent to the broker at {address}: {error}. "
-            "Start the broker, or set $CELERY_BROKER_URL to where it is."
-        )
+    async def _wait(self, source: Source) -> Any:
+        while True:
+            reply = await source.news(QUIET)
+            if reply is not None and self._is_over(reply):
+                return reply.value
+            report = self._report()
+            if report is not None:
+                verdict = judge(self._signs(report))
+                # It may have ended while the workers were asked: what is stored goes before what they say.
+                reply = await self._look(source)
+                if reply is not None and self._is_over(reply):
+                    return reply.value
+                self._weigh(verdict, report)
+            if self._asking is None and self._has_to_ask():
+                self._asked_at = _now()
+                self._asking = asyncio.create_task(inquirer_of(self._app).ask(self._question()))
 
     def _is_over(self, reply: Reply) -> bool:
         """Take note of a reply: True where the task succeeded; any other end is raised."""
@@ -162,70 +172,72 @@ class Watch:
         if reply.stage in {Stage.FAILED, Stage.REVOKED}:
             raise failure(reply, self._id)
         if reply.stage is Stage.UNKNOWN:
-            self._check_expiry()
+            # Something was stored, and is no more; the task may run on all the same.
+            self._vanished = self._last is not None
         elif reply != self._last:
             self._heard()
+            self._vanished = False
             self._place = reply.place or self._place
             if reply.progress is not None:
                 self._progress(reply.progress, reply.message)
             self._last = reply
         return False
 
-    def _check_expiry(self) -> None:
-        if self._last is None:
-            return
-        # Something was stored, and is no more.
-        self._vanished += 1
-        if self._vanished >= CERTAIN:
-            raise ResultExpiredError(
-                f"The Celery task {self._id} ran, but its result is gone from the result back-end: it expired, or the "
-                "back-end was emptied. The setting result_expires says how long results are kept.",
-                celery_id=self._id,
-            )
-
     def _heard(self) -> None:
         self._heard_at = self._asked_at = _now()
-        self._missing = self._vanished = 0
+        self._missing = 0
 
     def _has_to_ask(self) -> bool:
         # A process that is gone is a reason to ask at once.
-        return _now() - self._asked_at >= INQUIRY_INTERVAL or _is_alive(self._place) is False
+        urgent = _is_alive(self._place) is False
+        return _now() - self._asked_at >= (QUIET if urgent else INQUIRY_INTERVAL)
 
-    async def _signs(self) -> Signs:
-        self._asked_at = _now()
+    def _question(self) -> Question:
+        assert self._sent is not None  # noqa: S101  nothing is asked before
+        return Question(self._sent.ids, self._sent.queues, self._sent.names)
+
+    def _report(self) -> Report | None:
+        """Give what was answered, once it is there."""
+        if self._asking is None or not self._asking.done():
+            return None
+        asking, self._asking = self._asking, None
+        self._trouble = None
         try:
-            replies, queued = await in_thread(self._ask)
-        except Exception:  # noqa: BLE001  a broker raises what its driver raises; one that is away says nothing
-            replies, queued = {}, None
-        return Signs(
-            workers=len(replies),
-            held=is_held(replies, self._id),
-            queued=queued,
-            process_alive=_is_alive(self._place),
-        )
+            return asking.result()
+        except BrokerError as error:
+            # A broker that is away says nothing of its workers.
+            self._trouble = error
+            return Report()
 
-    def _ask(self) -> tuple[dict[str, Any], int | None]:
-        replies = self._app.control.inspect(timeout=ANSWER_TIME).query_task(self._id) or {}
-        # The id of a chain or a chord is that of its last task, which nobody has before the others have ended.
-        if self._signature.subtask_type is not None:
-            return replies, None
-        queue = self._signature.options.get("queue") or self._app.conf.task_default_queue
-        if self._app.conf.task_routes and "queue" not in self._signature.options:
-            return replies, None
-        with self._app.connection_for_read() as connection:
-            try:
-                return replies, int(connection.default_channel.queue_declare(queue=queue, passive=True).message_count)
-            except connection.channel_errors:
-                # Redis keeps no queue that is empty.
-                return replies, 0
+    def _signs(self, report: Report) -> Signs:
+        assert self._sent is not None  # noqa: S101  nothing is asked before
+        # What is tried again, replaced or goes on may wait in another queue than it was sent to.
+        everywhere = self._sent.anywhere or self._last is not None
+        queues = self._sent.queues | (frozenset(report.consumed) if everywhere else frozenset())
+        crowded = report.crowded(queues, self._sent.ids)
+        node = "" if self._place is None else self._place.node
+        process_alive = _is_alive(self._place)
+        known = report.bound | ({node} if node else frozenset())
+        dead = {node} if process_alive is False else frozenset()
+        return Signs(
+            answered=bool(report.answered),
+            silent=bool(known - report.answered - dead) or report.is_short(queues),
+            held=bool(self._sent.ids & report.held) or bool(self._sent.names & report.limited),
+            waiting=bool(crowded),
+            taken=any(report.consumed.get(queue) for queue in crowded),
+            process_alive=process_alive,
+            owner_answered=node in report.answered,
+        )
 
     async def _look(self, source: Source) -> Reply | None:
         try:
             return await source.look()
+        except AilfError:
+            raise
         except Exception:  # noqa: BLE001  a back-end raises what its driver raises; the source bounds such trouble
             return None
 
-    def _weigh(self, verdict: Verdict) -> None:
+    def _weigh(self, verdict: Verdict, report: Report) -> None:
         if verdict is Verdict.ALIVE:
             self._heard()
         elif verdict is Verdict.MISSING:
@@ -233,9 +245,22 @@ class Watch:
         else:
             self._missing = 0
         if self._missing >= CERTAIN:
+            lives_on = self._place is not None and self._place.node in report.answered
+            if self._vanished or (lives_on and _is_alive(self._place) is not False):
+                raise self._without_result("it is not stored, and no worker has the task any more")
             raise self._lost("no worker has it, and it is not in its queue")
         if _now() - self._heard_at > self._worker_timeout:
+            if self._trouble is not None:
+                raise self._trouble
             raise self._lost(f"no worker gave a sign of life for {self._worker_timeout:g} s")
+
+    def _without_result(self, finding: str) -> ResultExpiredError:
+        return ResultExpiredError(
+            f"The Celery task {self._id} ran, but there is no result of it: {finding}. It expired (the setting "
+            "result_expires says how long results are kept), the back-end was emptied, or the task stored none, as "
+            "after raise Ignore().",
+            celery_id=self._id,
+        )
 
     def _lost(self, finding: str) -> WorkerLostError:
         if self._place is not None:
@@ -244,49 +269,13 @@ class Watch:
             story = "its worker died with it"
         else:
             story = "no worker has begun it, and one that is started now may still find it in its queue"
+        queues = ", ".join(sorted(self._sent.queues)) if self._sent is not None else ""
         return WorkerLostError(
             f"The Celery task {self._id} is lost: {story}; {finding}. Start a worker "
-            "(celery -A ailf.workers.celery_app worker, with the same broker) and send it again.",
+            f"(celery -A ailf.workers.celery_app worker, with the same broker{queues and ' and -Q ' + queues}) "
+            "and send it again.",
             celery_id=self._id,
         )
-
-
-def freeze(signature: Any, celery_id: str) -> Any:
-    """Give a copy of the signature an id.
-
-    Args:
-        signature: a task, a chain or a chord.
-        celery_id: the id of its result.
-
-    Returns:
-        The copy.
-
-    Raises:
-        InvalidArgumentError: it is a group.
-    """
-    frozen = signature.clone()
-    frozen.options.pop("task_id", None)
-    # The results of several tasks can be joined, the result of one cannot.
-    if hasattr(frozen.freeze(celery_id), "join"):
-        raise InvalidArgumentError(
-            "A group has a result for each of its tasks: run them one by one with asyncio.gather, or make it a "
-            "chord, with a task that takes all the results."
-        )
-    return frozen
-
-
-def _own_backend(app: Any) -> Any:
-    """Give this thread's result back-end, told not to listen for results: that is done here by other means.
-
-    Celery would subscribe to each result, over a connection of this thread, and unsubscribe when the
-    collector runs, in whichever thread that is: the event loop's too.
-    """
-    backend = app.backend
-    if not backend.thread_safe:
-        # It belongs to this thread, which is ours.
-        backend.on_task_call = lambda _producer, _celery_id: None
-        backend.add_pending_result = lambda result, *_args, **_options: result
-    return backend
 
 
 def _now() -> float:

@@ -78,5 +78,5 @@ def prefork_worker(request: pytest.FixtureRequest) -> Worker:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask the workers sooner than a user would want."""
     monkeypatch.setattr("ailf.workers.watch.INQUIRY_INTERVAL", 0.3)
-    monkeypatch.setattr("ailf.workers.watch.ANSWER_TIME", 0.3)
+    monkeypatch.setattr("ailf.workers.inquiry.ANSWER_TIME", 0.3)
     monkeypatch.setattr("ailf.workers.watch.QUIET", 0.1)

@@ -353,16 +353,14 @@ async def test_the_shared_connection_is_closed_after_the_last_wait(redis_worker:
 async def test_a_result_that_has_gone_is_told(
     redis_worker: Worker, celery_redis: PrivateServer, tmp_path: Path, impatient: None
 ) -> None:
-    """A task that is known to have run, and of which nothing is stored any more."""
+    """A task that is known to have run, that nobody has any more, and of which nothing is stored."""
     import redis.asyncio
 
-    waiting = asyncio.create_task(run_celery(redis_worker.app.signature("test.hold", args=[str(tmp_path)])))
-    await until(lambda: begun(tmp_path))
+    files = [str(tmp_path / "begun"), str(tmp_path / "release")]
+    waiting = asyncio.create_task(run_celery(redis_worker.app.signature("test.ignoring", args=files)))
+    await until((tmp_path / "begun").exists)
     async with redis.asyncio.from_url(celery_redis.url) as client:
-        while not waiting.done():
-            for key in await client.keys("celery-task-meta-*"):
-                await client.delete(key)
-            await asyncio.sleep(0.05)
+        await client.delete(*await client.keys("celery-task-meta-*"))
     (tmp_path / "release").touch()
     with pytest.raises(ResultExpiredError, match="result_expires"):
         await waiting
@@ -408,13 +406,13 @@ async def test_the_polling_loop_of_celerys_manual_works(worker: Worker) -> None:
 async def test_a_worker_that_is_killed_is_noticed(
     broker: str, pool: str, celery_redis: PrivateServer, tmp_path: Path, impatient: None
 ) -> None:
-    """A worker that died mid-task: a clear error within bounds, not a wait for ever."""
+    """A worker that died mid-task: a clear error within bounds, though its task is back in a folder's queue."""
     environment = {"AILF_CELERY_FOLDER": str(tmp_path / "celery")}
     if broker == "redis":
         # A database of its own, so that the session's worker does not take the task.
         environment = {"CELERY_BROKER_URL": f"{celery_redis.url[:-1]}1"}
     worker = Worker(tmp_path, environment, pool=pool, concurrency=1).wait_ready()
-    waiting = asyncio.create_task(run_celery(worker.app.signature("test.hold", args=[str(tmp_path)])))
+    waiting = asyncio.create_task(run_celery(worker.app.signature("test.hold", args=[str(tmp_path)]), worker_timeout=3))
     await until(lambda: begun(tmp_path))
     worker.kill()
     with pytest.raises(WorkerLostError, match="died with it"):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ailf.errors import RemoteTaskFailedError, RemoteTaskRevokedError
-from ailf.workers.reply import NOTHING, Place, Reply, Stage, failure, read_reply
+from ailf.workers.failure import failure
+from ailf.workers.reply import NOTHING, Place, Reply, Stage, read_reply
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ from ailf.workers.reply import NOTHING, Place, Reply, Stage, failure, read_reply
         ({"status": "SUCCESS", "result": {"a": 1}}, Reply(Stage.SUCCEEDED, value={"a": 1})),
         (
             {"status": "STARTED", "result": {"pid": 7, "hostname": "celery@box"}},
-            Reply(Stage.UNDER_WAY, place=Place("box", 7)),
+            Reply(Stage.UNDER_WAY, place=Place("box", 7, "celery@box")),
         ),
         ({"status": "PROGRESS", "result": {"progress": 40, "message": "m"}}, Reply(Stage.UNDER_WAY, None, 40, "m")),
         ({"status": "PROGRESS", "result": {"current": 1, "total": 4}}, Reply(Stage.UNDER_WAY, None, 25)),

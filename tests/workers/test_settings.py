@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ailf.errors import InvalidArgumentError
+from ailf.workers.address import shown_url
 from ailf.workers.settings import TIME_LIMIT, settings
 
 
@@ -56,3 +57,42 @@ def test_what_every_application_of_ours_has() -> None:
     assert chosen["task_acks_late"] is chosen["task_reject_on_worker_lost"] is True
     assert 0 < chosen["task_soft_time_limit"] < chosen["task_time_limit"]
     assert chosen["result_expires"] > 0
+
+
+def test_a_server_that_is_away_for_a_moment_costs_no_work() -> None:
+    """What runs is not stopped, what ended is stored later, and what is given out again is not run again."""
+    chosen = settings({})
+    assert chosen["worker_cancel_long_running_tasks_on_connection_loss"] is False
+    assert chosen["worker_deduplicate_successful_tasks"] is True
+    assert chosen["result_backend_always_retry"] is True
+
+
+@pytest.mark.parametrize(
+    ("given", "spelled"), [("none", "CERT_NONE"), ("CERT_NONE", "CERT_NONE"), ("required", "CERT_REQUIRED")]
+)
+def test_both_spellings_of_a_tls_option_are_taken(given: str, spelled: str) -> None:
+    """Redis-py's, and Celery's; a certificate is verified where nothing is said."""
+    url = f"rediss://:p%23w@queue:6379/1?ssl_cert_reqs={given}&ssl_ca_certs=%2Fca.pem"
+    chosen = settings({"CELERY_BROKER_URL": url})["broker_url"]
+    assert chosen == f"rediss://:p%23w@queue:6379/1?ssl_cert_reqs={spelled}&ssl_ca_certs=%2Fca.pem"
+    plain = settings({"CELERY_BROKER_URL": "rediss://queue"})["result_backend"]
+    assert plain == "rediss://queue?ssl_cert_reqs=CERT_REQUIRED"
+    with pytest.raises(InvalidArgumentError, match="CERT_OPTIONAL"):
+        settings({"CELERY_BROKER_URL": "rediss://queue?ssl_cert_reqs=perhaps"})
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://bob:pw@queue:6379/0", "redis://bob:***@queue:6379/0"),
+        ("amqp://bob:p%23w@queue//;amqp://bob:pw@other//", "amqp://bob:***@queue//;amqp://bob:***@other//"),
+        (["redis://:pw@a", "redis://:pw@b"], "redis://:***@a;redis://:***@b"),
+        ("redis://bob:p#w@queue", "***"),
+        ("redis://bob:12/3@queue", "***"),
+        ("redis://queue/0?password=pw", "redis://queue/0"),
+        (None, "nowhere"),
+    ],
+)
+def test_an_address_is_shown_without_its_passwords(url: object, shown: str) -> None:
+    """Not at all where it does not parse."""
+    assert shown_url(url) == shown

@@ -9,7 +9,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ailf.errors import InvalidArgumentError
@@ -64,6 +64,7 @@ def test_a_name_that_no_file_can_have_is_refused(spool: Spool) -> None:
     assert payloads(spool, "q" * 150) == [b"x"]
 
 
+@settings(deadline=None)  # a disk takes its time to sync
 @given(st.text(min_size=1, max_size=12))
 def test_no_queue_leads_out_of_the_folder(tmp_path_factory: pytest.TempPathFactory, queue: str) -> None:
     """Whatever a queue is called, its messages stay below the folder, and it does not mix with another."""
@@ -168,7 +169,7 @@ def test_many_writers_and_readers_lose_and_double_nothing(tmp_path: Path) -> Non
     """Every message is taken whole, and once."""
     folder = tmp_path / "spool"
     readers = [spawn(take_many, folder, tmp_path / f"taken{number}") for number in range(2)]
-    writers = [spawn(put_many, folder, number * 500, 500) for number in range(2)]
+    writers = [spawn(put_many, folder, number * 200, 200) for number in range(2)]
     for process in writers:
         process.join()
     for _ in readers:
@@ -177,7 +178,7 @@ def test_many_writers_and_readers_lose_and_double_nothing(tmp_path: Path) -> Non
         process.join()
     assert [process.exitcode for process in readers + writers] == [0] * 4
     taken = [line.split() for path in tmp_path.glob("taken*") for line in path.read_text().splitlines()]
-    assert sorted(int(number) for number, _ in taken) == list(range(1000))
+    assert sorted(int(number) for number, _ in taken) == list(range(400))
     assert all(int(size) == len(number) + 3000 for number, size in taken)
 
 
@@ -186,3 +187,50 @@ def spawn(target: object, *arguments: object) -> SpawnProcess:
     process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)  # type: ignore[arg-type]  # any function
     process.start()
     return process
+
+
+def test_a_message_is_on_the_disk_before_its_sender_goes_on(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file, and the folder that has its name."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        synced.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    spool.put("a", b"x")
+    assert synced == ["file", "folder"]
+
+
+def test_what_cannot_be_read_is_set_aside(spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder, a link to nothing and a pipe are logged, kept, and the message after them is taken."""
+    spool.put("a", b"whole")
+    queue = tmp_path / "spool" / "queues" / "a.queue"
+    (queue / "0.msg").mkdir()
+    (queue / "1.msg").symlink_to("nowhere")
+    os.mkfifo(queue / "2.msg")
+    assert payloads(spool, "a") == [b"whole"]
+    assert sorted(path.name for path in (tmp_path / "spool" / "unreadable").iterdir()) == [
+        "a@0.msg",
+        "a@1.msg",
+        "a@2.msg",
+    ]
+    assert caplog.text.count("was set aside") == 3
+
+
+def test_many_messages_are_listed_once(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look into the folder costs what waits there: looking again for each few makes that the square of it."""
+    looks = 0
+    glob = Path.glob
+
+    def counted(self: Path, pattern: str) -> object:
+        nonlocal looks
+        looks += 1
+        return glob(self, pattern)
+
+    for number in range(150):
+        spool.put("a", str(number).encode())
+    monkeypatch.setattr(Path, "glob", counted)
+    assert len(payloads(spool, "a")) == 150
+    assert looks == 2

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from celery.exceptions import Ignore, Reject
+
 from ailf.workers.celery_app import app
 
 __all__ = ["app"]
@@ -31,6 +33,74 @@ def total(values: list[int]) -> int:
 def fail(kind: str) -> None:
     """Raise."""
     raise {"odd": OddError("odd thing"), "key": KeyError("missing"), "bare": ValueError()}[kind]
+
+
+class FormattingError(Exception):
+    """A type with a constructor of its own."""
+
+    def __init__(self, left: object, right: object) -> None:
+        super().__init__(f"{left}/{right}")
+
+
+@app.task(name="test.raise_odd")  # type: ignore[untyped-decorator]  # celery has no types
+def raise_odd(kind: str) -> None:
+    """Raise what is hard to carry."""
+    if kind == "group":
+        raise ExceptionGroup("several", [ValueError("the real cause")])
+    if kind == "formatting":
+        raise FormattingError(1, 2)
+    if kind == "os":
+        Path("/nowhere/at/all").read_text()
+    error = ValueError("two\nlines")
+    error.add_note("a note")
+    raise error
+
+
+@app.task(name="test.ignoring")  # type: ignore[untyped-decorator]  # celery has no types
+def ignoring(marker: str | None = None, release: str | None = None) -> None:
+    """End without a result, having made a file, and waited for another."""
+    if marker is not None:
+        Path(marker).touch()
+    if release is not None:
+        wait_for(Path(release))
+    raise Ignore
+
+
+@app.task(name="test.rejecting")  # type: ignore[untyped-decorator]  # celery has no types
+def rejecting() -> None:
+    """End without a result, and be given away."""
+    raise Reject("no", requeue=False)
+
+
+@app.task(name="test.limited", rate_limit="20/m")  # type: ignore[untyped-decorator]  # celery has no types
+def limited() -> str:
+    """Run every three seconds at most."""
+    return "run"
+
+
+@app.task(name="test.nap")  # type: ignore[untyped-decorator]  # celery has no types
+def nap(seconds: float, number: int) -> int:
+    """Take a while."""
+    time.sleep(seconds)
+    return number
+
+
+@app.task(name="test.rows")  # type: ignore[untyped-decorator]  # celery has no types
+def rows(count: int) -> list[dict[str, Any]]:
+    """Give a large result."""
+    return [{"id": number, "values": [number, number]} for number in range(count)]
+
+
+@app.task(name="test.endless", time_limit=1)  # type: ignore[untyped-decorator]  # celery has no types
+def endless() -> None:
+    """Outlast the time limit."""
+    wait_for(Path("/never"))
+
+
+@app.task(bind=True, name="test.replaced")  # type: ignore[untyped-decorator]  # celery has no types
+def replaced(self: Any, folder: str) -> None:
+    """Have two others run instead."""
+    self.replace(hold.si(folder) | add.si(1, 1))
 
 
 @app.task(bind=True, name="test.steps")  # type: ignore[untyped-decorator]  # celery has no types

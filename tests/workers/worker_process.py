@@ -29,12 +29,18 @@ class Worker:
     """A worker process."""
 
     def __init__(
-        self, folder: Path, environment: dict[str, str], *, pool: str = "prefork", concurrency: int = 2
+        self,
+        folder: Path,
+        environment: dict[str, str],
+        *arguments: str,
+        pool: str = "prefork",
+        concurrency: int = 2,
     ) -> None:
         self.log = folder / f"worker-{time.monotonic_ns()}.log"
         self.app = sender(environment)
         command = [sys.executable, "-m", "celery", "-A", "tests.workers.worker_app", "worker", "-l", "INFO"]
         command += ["--pool", pool, "--concurrency", str(concurrency), "--without-gossip", "--without-mingle"]
+        command += arguments
         environ = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
             if name not in environment:

@@ -15,9 +15,11 @@ except ModuleNotFoundError as missing:
 
 from ailf.messaging.redis.client import AsyncRedisClient
 from ailf.messaging.redis.delivery import SubscriptionInfo
-from ailf.messaging.redis.events import EventGap, TaskEventPublisher, TaskEventSubscriber
+from ailf.messaging.redis.events import EventGap
 from ailf.messaging.redis.listener import Reconnection
+from ailf.messaging.redis.publisher import TaskEventPublisher
 from ailf.messaging.redis.pubsub import RedisPubSub
+from ailf.messaging.redis.subscriber import TaskEventSubscriber
 
 __all__ = [
     "AsyncRedisClient",

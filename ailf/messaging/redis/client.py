@@ -1,26 +1,25 @@
 """The connection to a Redis server."""
 
+import asyncio
 import os
 from datetime import timedelta
 from typing import Any, Protocol, Self
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from ailf.errors import InvalidArgumentError, MessagingError, RedisNotConnectedError
-from ailf.messaging.redis.address import mask, redis_errors, resolve_url
-
-RETRIES = 30
-"""How often a command is tried again while the server is away."""
-FIRST_PAUSE = 0.02
-"""Seconds, at most, before the first of these."""
-LONGEST_PAUSE = 1.0
-"""Seconds, at most, that the pauses double up to: on average the thirty of them ride out twelve seconds."""
+from ailf.messaging.redis.address import mask, redis_errors, resolve_url, without
+from ailf.messaging.redis.message import milliseconds_of
+from ailf.messaging.redis.patience import Patience
 
 
 class _Closable(Protocol):
     async def aclose(self) -> None: ...
+
+    def abandon(self) -> None: ...
 
 
 class AsyncRedisClient:
@@ -40,19 +39,20 @@ class AsyncRedisClient:
             ``redis://localhost:6379/0``.
         **options: keyword arguments of :meth:`redis.asyncio.Redis.from_url`, such as ``ssl_ca_certs``,
             ``socket_timeout`` (seconds) or ``max_connections``. Unless given, ``decode_responses`` is True, and
-            ``retry`` rides out a server that is away for some ten seconds; a command that was cut off may then
-            have run twice.
+            ``retry`` rides out a server that is away or hangs for some ten seconds; a command that was cut off may
+            then have run twice.
 
     Raises:
         InvalidArgumentError: the URL is none of a Redis server.
+        InvalidTypeError: the URL is no text.
     """
 
     def __init__(self, url: str | None = None, **options: Any) -> None:
         self._url = resolve_url(url)
-        patience = Retry(ExponentialWithJitterBackoff(base=FIRST_PAUSE, cap=LONGEST_PAUSE), RETRIES)
-        self._options: dict[str, Any] = {"decode_responses": True, "retry": patience, **options}
+        self._options: dict[str, Any] = {"decode_responses": True, "retry": Patience(), **options}
         self._redis: Redis | None = None
         self._process = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._attached: set[_Closable] = set()
 
     def __repr__(self) -> str:
@@ -74,19 +74,35 @@ class AsyncRedisClient:
         """The redis-py client underneath, for whatever this class does not wrap.
 
         Raises:
-            RedisNotConnectedError: ``connect()`` was not called, or was called in the parent of a forked process.
+            RedisNotConnectedError: ``connect()`` was not called, or was called in the parent of a forked process or
+                in another event loop.
         """
         if self._redis is None:
             raise RedisNotConnectedError(
                 f"This client of {self.address} is not connected: await client.connect() first, "
                 "or use it as async with AsyncRedisClient() as client."
             )
+        self._check_place()
+        return self._redis
+
+    def _check_place(self) -> None:
+        """Refuse to be used where its connections do not belong."""
         if self._process != os.getpid():
             raise RedisNotConnectedError(
                 "This client was connected in the parent of this process: two processes cannot share a connection. "
                 "Make and connect a client of its own in each process."
             )
-        return self._redis
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            # Outside of any loop nothing can be awaited either.
+            return
+        if loop is not self._loop:
+            raise RedisNotConnectedError(
+                f"This client of {self.address} was connected in another event loop: two loops cannot share a "
+                "connection. Make and connect a client of its own in each, or await client.disconnect() in the first "
+                "one before it ends."
+            )
 
     async def connect(self) -> Self:
         """Connect, and verify that with a PING; does nothing where it is connected already.
@@ -98,9 +114,12 @@ class AsyncRedisClient:
 
         Raises:
             RedisConnectionError: the server is not there, turned the client away, or TLS failed.
+            RedisNotConnectedError: it was connected in another event loop, or in the parent of a forked process.
             InvalidArgumentError: redis-py does not take the URL or an option.
         """
-        if self._redis is None:
+        if self._redis is not None:
+            self._check_place()
+        else:
             probe = self.open()
             self._check_options(probe)
             try:
@@ -110,14 +129,29 @@ class AsyncRedisClient:
                 await probe.aclose()
             self._redis = self._open(self._options)
             self._process = os.getpid()
+            self._loop = asyncio.get_running_loop()
         return self
 
     async def disconnect(self) -> None:
-        """Close every connection, and first each ``RedisPubSub`` of this client; does nothing twice."""
+        """Close every connection, and first each ``RedisPubSub`` of this client; does nothing twice.
+
+        Connections of an event loop that has ended are let go of, after which the client may connect again; so are
+        those that the parent of a forked process goes on using.
+
+        Raises:
+            RedisNotConnectedError: it was connected in another event loop, which still runs.
+        """
+        if self._redis is not None and self._process == os.getpid() and not (self._loop and self._loop.is_closed()):
+            self._check_place()
+        if self._redis is not None and (self._process != os.getpid() or (self._loop and self._loop.is_closed())):
+            for attached in list(self._attached):
+                attached.abandon()
+            self._attached.clear()
+            self._redis = None
         for attached in list(self._attached):
             await attached.aclose()
         redis, self._redis = self._redis, None
-        if redis is not None and self._process == os.getpid():
+        if redis is not None:
             await redis.aclose()
 
     async def __aenter__(self) -> Self:
@@ -177,12 +211,13 @@ class AsyncRedisClient:
             expire: after how many seconds (or what timedelta) the key goes, to the millisecond; None keeps it.
 
         Raises:
-            InvalidArgumentError: ``expire`` is not above 0.
+            InvalidArgumentError: ``expire`` is not above 0, or no number of seconds that a key can be kept for.
+            InvalidTypeError: ``expire`` is neither a number nor a timedelta, or ``value`` has no form in Redis.
             RedisConnectionError: the server cannot be reached.
             RedisNotConnectedError: ``connect()`` was not called.
         """
         redis = self.redis
-        milliseconds = None if expire is None else _milliseconds(expire)
+        milliseconds = None if expire is None else milliseconds_of(expire)
         with redis_errors(self.address):
             await redis.set(key, value, px=milliseconds)
 
@@ -254,7 +289,8 @@ class AsyncRedisClient:
         Raises:
             InvalidArgumentError: redis-py does not take the URL or an option.
         """
-        return self._open({**self._options, "retry": Retry(NoBackoff(), 0), **overrides})
+        once = {"retry": Retry(NoBackoff(), 0), "retry_on_timeout": False, "retry_on_error": []}
+        return self._open({**self._options, **once, **overrides}, [*once, *overrides])
 
     def attach(self, dependent: _Closable) -> None:
         """Close ``dependent`` before this client disconnects, unless it is detached by then."""
@@ -264,26 +300,18 @@ class AsyncRedisClient:
         """Forget about ``dependent``, which has closed."""
         self._attached.discard(dependent)
 
-    def _open(self, options: dict[str, Any]) -> Redis:
+    def _open(self, options: dict[str, Any], fixed: list[str] | None = None) -> Redis:
         try:
-            return Redis.from_url(self._url, **options)
-        except (TypeError, ValueError) as error:
+            return Redis.from_url(without(self._url, fixed) if fixed else self._url, **options)
+        except (TypeError, ValueError, RedisError) as error:
             raise self._unfit(error) from error
 
     def _check_options(self, redis: Redis) -> None:
         # redis-py looks at most options only when it makes a connection, which may be much later.
         try:
             redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no types here
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RedisError) as error:
             raise self._unfit(error) from error
 
     def _unfit(self, error: Exception) -> InvalidArgumentError:
         return InvalidArgumentError(f"redis-py does not take {self.address} with these options: {error}.")
-
-
-def _milliseconds(expire: float | timedelta) -> int:
-    seconds = expire.total_seconds() if isinstance(expire, timedelta) else expire
-    milliseconds = round(seconds * 1000)
-    if milliseconds < 1:
-        raise InvalidArgumentError(f"expire is {expire!r}: it takes at least a millisecond, in seconds.")
-    return milliseconds

@@ -58,6 +58,8 @@ class SubscriptionInfo:
     """Their size."""
     dropped: int
     """Messages that the handler never sees: the backlog was full, or draining ran out of time."""
+    refusal: str | None = None
+    """Why the server does not let this user hear them at the moment; None where it does."""
 
 
 class Subscription:

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol, cast
 
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisPyConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from ailf.errors import RedisCommandError
 from ailf.messaging.redis.address import CONNECTION_FAILURES
@@ -16,22 +19,23 @@ from ailf.messaging.redis.client import AsyncRedisClient
 from ailf.messaging.redis.delivery import YIELD_EVERY, Subscription, cancel
 from ailf.messaging.redis.message import decode
 
+PING_INTERVAL = 1.0
+"""Seconds, at most, between two signs of life: messages may have been lost for so long before a loss is noticed."""
+LATE = 1.0
+"""Seconds by which a timer is late where the event loop was held up: what came meanwhile is still to be read."""
+
 _log = logging.getLogger("ailf.messaging.redis")
 
 
-class _PubSub(Protocol):
-    """What is used here of redis-py's ``PubSub``, which has types only in part."""
+class _Connection(Protocol):
+    """What is used here of redis-py's ``Connection``, which has types only in part."""
 
-    connection: AbstractConnection | None
+    @property
+    def is_connected(self) -> bool: ...
 
-    async def connect(self) -> None: ...
-    async def subscribe(self, name: str) -> None: ...
-    async def psubscribe(self, name: str) -> None: ...
-    async def unsubscribe(self, name: str) -> None: ...
-    async def punsubscribe(self, name: str) -> None: ...
-    async def ping(self) -> None: ...
-    async def parse_response(self, *, block: bool) -> list[bytes] | bytes | None: ...
-    async def aclose(self) -> None: ...
+    async def send_command(self, *arguments: str) -> None: ...
+    async def read_response(self, *, timeout: float, disconnect_on_error: bool) -> list[bytes] | bytes | None: ...
+    async def disconnect(self) -> None: ...
 
 
 class Topic:
@@ -42,10 +46,18 @@ class Topic:
         self.is_pattern = is_pattern
         self.key = (is_pattern, name.encode())
         self.subscriptions: list[Subscription] = []
-        self.confirmed = asyncio.Event()
+        # Whether the server has answered on this connection, be it with a refusal.
+        self.answered = asyncio.Event()
         self.leaving = False
         self.removed = asyncio.Event()
         self.refusal: ResponseError | None = None
+        # Since when, on the clock of time.monotonic(), messages may be lost because of a refusal.
+        self.unheard_since: float | None = None
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the server has confirmed the subscription."""
+        return self.answered.is_set() and self.refusal is None
 
     async def wait_confirmed(self) -> None:
         """Wait until the server has confirmed the subscription.
@@ -53,28 +65,50 @@ class Topic:
         Raises:
             RedisCommandError: it refused instead.
         """
-        await self.confirmed.wait()
+        await self.answered.wait()
         if self.refusal is not None:
+            is_forbidden = isinstance(self.refusal, NoPermissionError)
+            advice = "Its ACL has to allow the channel." if is_forbidden else "Try again."
             raise RedisCommandError(
-                f"Redis refused the subscription to {self.name!r}: {self.refusal}. Its ACL has to allow the channel."
+                f"Redis refused the subscription to {self.name!r}: {self.refusal}. {advice}"
             ) from self.refusal
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A command whose answer is to come; the server answers in the order of the commands."""
+
+    kind: bytes
+    topic: Topic | None
+    at: float
+    """When, on the clock of ``time.monotonic()``."""
 
 
 class Link:
     """A connection to the server that is subscribed to topics.
 
-    Invariant: redis-py never reconnects it behind our back. Its retries are off, and every call here
-    looks first whether the connection still stands.
+    Invariant: redis-py never reconnects it behind our back. Its ``PubSub`` does, at a command that fails while another
+    task waits for messages, which then waits for ever: so the connection is used without it, and every call here
+    looks first whether it still stands.
     """
 
-    def __init__(self, client: AsyncRedisClient, heartbeat: float) -> None:
+    def __init__(self, client: AsyncRedisClient, heartbeat: float, answered: Callable[[Topic], object]) -> None:
         self._heartbeat = heartbeat
-        # RESP2, because every server speaks it; bytes, because a message need not be UTF-8.
-        self._redis = client.open(protocol=2, decode_responses=False)
-        self._pubsub = cast("_PubSub", self._redis.pubsub())
-        self._asked: list[Topic] = []
-        self._leaving: list[Topic] = []
-        self._heard = True
+        self._answered = answered
+        # RESP2, because every server speaks it; bytes, because a message need not be UTF-8; and no PINGs but our own,
+        # whose answers are waited for in order.
+        self._redis = client.open(
+            protocol=2,
+            decode_responses=False,
+            encoding="utf-8",
+            encoding_errors="strict",
+            health_check_interval=0,
+            max_connections=1,
+        )
+        self._connection: _Connection | None = None
+        self._asked: deque[_Asked] = deque()
+        self._heard_at = self.alive_at = time.monotonic()
+        self._ping_refused = False
 
     async def open(self) -> None:
         """Connect.
@@ -82,7 +116,9 @@ class Link:
         Raises:
             RedisError: that failed.
         """
-        await self._pubsub.connect()
+        self.alive_at = time.monotonic()
+        self._connection = cast("_Connection", await self._redis.connection_pool.get_connection())  # type: ignore[no-untyped-call]  # redis-py has no types here
+        self._heard_at = time.monotonic()
 
     async def subscribe(self, topics: Iterable[Topic]) -> None:
         """Ask for topics; the confirmations come while :meth:`read` runs.
@@ -90,15 +126,11 @@ class Link:
         It is one command each, because the server refuses a command as a whole.
         """
         for topic in topics:
-            self._check_standing()
-            self._asked.append(topic)
-            await (self._pubsub.psubscribe if topic.is_pattern else self._pubsub.subscribe)(topic.name)
+            await self._send("psubscribe" if topic.is_pattern else "subscribe", topic)
 
     async def unsubscribe(self, topic: Topic, *, timeout: float) -> None:
         """Ask to be rid of a topic, and wait up to ``timeout`` seconds for the confirmation."""
-        self._check_standing()
-        self._leaving.append(topic)
-        await (self._pubsub.punsubscribe if topic.is_pattern else self._pubsub.unsubscribe)(topic.name)
+        await self._send("punsubscribe" if topic.is_pattern else "unsubscribe", topic)
         async with asyncio.timeout(timeout):
             await topic.removed.wait()
 
@@ -121,25 +153,31 @@ class Link:
 
     async def close(self) -> None:
         """Close the connection; on one that is broken already it only frees what is left."""
-        for topic in self._leaving:
-            topic.removed.set()
+        for asked in self._asked:
+            if asked.topic is not None and asked.kind.endswith(b"unsubscribe"):
+                asked.topic.removed.set()
         with suppress(*CONNECTION_FAILURES):
-            await self._pubsub.aclose()
+            if self._connection is not None:
+                await self._connection.disconnect()
         with suppress(*CONNECTION_FAILURES):
             await self._redis.aclose()
 
     async def _read(self, topics: Mapping[tuple[bool, bytes], Topic]) -> None:
         turn = 0
         while True:
-            self._check_standing()
+            connection = self._standing()
             try:
-                reply = await self._pubsub.parse_response(block=True)
+                reply = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
             except ResponseError as refusal:
+                self._heard_at = time.monotonic()
                 self._refused(refusal)
                 continue
-            self._heard = True
+            self._heard_at = time.monotonic()
             if isinstance(reply, list):
                 self._dispatch(reply, topics)
+            else:
+                # Where nothing is subscribed, the answer to a PING is a plain one.
+                self._done(b"ping", None)
             turn += 1
             if turn % YIELD_EVERY == 0:
                 # What is in the buffer already is read without a pause: the handlers need their turn.
@@ -159,49 +197,79 @@ class Link:
                 channel = decode(reply[2])
                 for subscription in topic.subscriptions:
                     subscription.offer(channel, reply[3])
-        elif kind in {b"subscribe", b"psubscribe"}:
-            self._confirmed((kind == b"psubscribe", reply[1]))
-        elif kind in {b"unsubscribe", b"punsubscribe"}:
-            self._removed((kind == b"punsubscribe", reply[1]))
+        elif kind == b"pong":
+            self._done(b"ping", None)
+        else:
+            self._confirmed(kind, reply[1])
 
-    def _confirmed(self, key: tuple[bool, bytes]) -> None:
-        for topic in [asked for asked in self._asked if asked.key == key]:
-            self._asked.remove(topic)
-            topic.refusal = None
-            topic.confirmed.set()
-
-    def _removed(self, key: tuple[bool, bytes]) -> None:
-        for topic in [leaving for leaving in self._leaving if leaving.key == key]:
-            self._leaving.remove(topic)
+    def _confirmed(self, kind: bytes, name: bytes) -> None:
+        asked = self._done(kind, name)
+        if asked is None or asked.topic is None:
+            return
+        topic = asked.topic
+        if kind.endswith(b"unsubscribe"):
             topic.removed.set()
+            return
+        topic.refusal = None
+        topic.answered.set()
+        self._answered(topic)
+
+    def _done(self, kind: bytes, name: bytes | None) -> _Asked | None:
+        """Take the command off the list that this is the answer to: it was alive when that was sent."""
+        for asked in self._asked:
+            if asked.kind == kind and (asked.topic is None or asked.topic.key[1] == name):
+                self._asked.remove(asked)
+                self.alive_at = max(self.alive_at, asked.at)
+                return asked
+        return None
 
     def _refused(self, refusal: ResponseError) -> None:
         if not self._asked:
             raise refusal
         # Redis answers in the order of the commands, so the refused one is the oldest without an answer.
-        topic = self._asked.pop(0)
+        asked = self._asked.popleft()
+        self.alive_at = max(self.alive_at, asked.at)
+        topic = asked.topic
+        if topic is None:
+            # It lives, whatever it thinks of a PING.
+            if not self._ping_refused:
+                _log.warning("Redis refused a PING, which also is a sign of life: %s", refusal)
+            self._ping_refused = True
+            return
+        if asked.kind.endswith(b"unsubscribe"):
+            topic.removed.set()
+            return
+        if topic.refusal is None:
+            _log.warning("Redis refused the subscription to %r: %s", topic.name, refusal)
         topic.refusal = refusal
-        topic.confirmed.set()
-        _log.warning("Redis refused the subscription to %r: %s", topic.name, refusal)
+        topic.answered.set()
+        self._answered(topic)
 
-    def _check_standing(self) -> None:
-        connection = self._pubsub.connection
-        if connection is None or not connection.is_connected:
+    def _standing(self) -> _Connection:
+        if self._connection is None or not self._connection.is_connected:
             raise RedisPyConnectionError("the connection was closed")
+        return self._connection
+
+    async def _send(self, command: str, topic: Topic | None = None) -> None:
+        connection = self._standing()
+        self._asked.append(_Asked(command.encode(), topic, time.monotonic()))
+        await connection.send_command(command.upper(), *([] if topic is None else [topic.name]))
 
     async def _keep_alive(self, silence: asyncio.Timeout) -> None:
-        """Notice a server that went away without closing the connection."""
+        """Notice a server that went away without closing the connection, and know when it was last there."""
+        pause = min(self._heartbeat, PING_INTERVAL)
         while True:
-            self._heard = False
-            await asyncio.sleep(self._heartbeat)
-            if self._heard:
+            began = time.monotonic()
+            await asyncio.sleep(pause)
+            now = time.monotonic()
+            if now - began > pause + LATE:
                 continue
-            # A failure to send shows in the reader as well.
-            with suppress(*CONNECTION_FAILURES):
-                self._check_standing()
-                await self._pubsub.ping()
-            await asyncio.sleep(self._heartbeat)
-            if not self._heard:
+            if now - self._heard_at > 2 * self._heartbeat:
                 _log.warning("Redis gave no sign of life for %g s", 2 * self._heartbeat)
                 silence.reschedule(asyncio.get_running_loop().time())
                 return
+            if any(asked.kind == b"ping" for asked in self._asked):
+                continue
+            # A failure to send shows in the reader as well.
+            with suppress(*CONNECTION_FAILURES):
+                await self._send("ping")

@@ -9,9 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from redis.exceptions import RedisError
-
-from ailf.errors import MessagingError
 from ailf.messaging.redis.address import CONNECTION_FAILURES, explain, redis_errors
 from ailf.messaging.redis.client import AsyncRedisClient
 from ailf.messaging.redis.delivery import cancel
@@ -22,7 +19,9 @@ FIRST_DELAY = 0.05
 LONGEST_DELAY = 5.0
 """Seconds that the wait between two attempts doubles up to."""
 
-_FAILURES = (*CONNECTION_FAILURES, RedisError, MessagingError)
+LONGEST_REFUSAL = 2.0
+"""Seconds that the wait between two attempts at a subscription that was refused doubles up to."""
+
 _log = logging.getLogger("ailf.messaging.redis")
 
 
@@ -31,7 +30,7 @@ class Reconnection:
     """The connection was lost and is back, every subscription with it."""
 
     downtime: float
-    """Seconds in which messages may have been published that no handler here will see."""
+    """Seconds in which messages may have been published that no handler here will see, from the last sign of life."""
     attempts: int
     """How many attempts it took."""
     cause: str
@@ -88,6 +87,8 @@ class Listener:
         self._outage: _Outage | None = None
         self._task: asyncio.Task[None] | None = None
         self._notifications: set[asyncio.Task[None]] = set()
+        self._retrying: asyncio.Task[None] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def is_running(self) -> bool:
@@ -107,6 +108,7 @@ class Listener:
         """
         with redis_errors(self._client.address):
             link = await self._open()
+        self.loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._listen(link), name="ailf-redis-pubsub")
 
     async def stop(self) -> None:
@@ -119,6 +121,11 @@ class Listener:
         await cancel([notification for notification in self._notifications if notification is not mine])
         self._outage = None
         await self._drop()
+
+    def abandon(self) -> None:
+        """Forget about a connection that belongs to another event loop, or to another process."""
+        self._task = self._link = self._outage = self._retrying = self.loop = None
+        self._notifications.clear()
 
     async def subscribe(self, topic: Topic) -> None:
         """Ask for a topic that the owner has added; without a connection, the next one asks for it."""
@@ -142,17 +149,17 @@ class Listener:
         while True:
             try:
                 await link.read(self._topics)
-            except _FAILURES as error:
+            except Exception as error:  # noqa: BLE001  whatever it is, nobody listens before there is another connection
                 cause = str(error) or type(error).__name__
                 _log.warning("Lost the pub/sub connection to Redis at %s: %s", self._client.address, cause)
                 # Lost again before it was quite back: it is the same outage.
-                outage = self._outage = self._outage or _Outage(time.monotonic(), cause)
+                outage = self._outage = self._outage or _Outage(link.alive_at, cause)
                 await self._drop()
                 link = await self._reopen(outage)
                 self._notify(link)
 
     async def _open(self) -> Link:
-        link = Link(self._client, self._heartbeat)
+        link = Link(self._client, self._heartbeat, self._answered)
         try:
             await link.open()
             # From here on a topic that is added asks for itself; those that there are, are asked for here.
@@ -171,15 +178,18 @@ class Listener:
             outage.attempts += 1
             try:
                 return await self._open()
-            except _FAILURES as error:
+            except Exception as error:  # noqa: BLE001  a credential provider, say, raises what it likes
                 failed += 1
                 level = logging.WARNING if failed == 1 else logging.DEBUG
                 _log.log(level, "Attempt %d to reconnect: %s", failed, explain(self._client.address, error))
 
     async def _drop(self) -> None:
         link, self._link = self._link, None
+        retrying, self._retrying = self._retrying, None
+        if retrying is not None and retrying is not asyncio.current_task():
+            await cancel([retrying])
         for topic in self._topics.values():
-            topic.confirmed.clear()
+            topic.answered.clear()
         if link is not None:
             await link.close()
 
@@ -190,15 +200,55 @@ class Listener:
 
     async def _tell_when_back(self, link: Link) -> None:
         for topic in [topic for topic in self._topics.values() if not topic.leaving]:
-            await topic.confirmed.wait()
+            await topic.answered.wait()
         outage = self._outage
         if self._link is not link or outage is None:
             # Lost again meanwhile: the next connection tells.
             return
         self._outage = None
-        news = Reconnection(time.monotonic() - outage.since, outage.attempts, outage.cause)
+        topics = [topic for topic in self._topics.values() if not topic.leaving]
+        heard = [topic for topic in topics if topic.is_heard]
+        if topics and not heard:
+            # There is a connection, and nothing is heard on it: that is told when something is.
+            return
+        # What was refused the last time, and is heard now, was away for longer than the connection.
+        since = min([outage.since, *(topic.unheard_since for topic in heard if topic.unheard_since is not None)])
+        for topic in heard:
+            topic.unheard_since = None
+        await self._tell(Reconnection(time.monotonic() - since, outage.attempts, outage.cause))
+
+    def _answered(self, topic: Topic) -> None:
+        """Try a subscription again that the server has refused, where somebody counts on it."""
+        if topic.refusal is None or topic.leaving or self._topics.get(topic.key) is not topic:
+            return
+        if topic.unheard_since is None and self._outage is not None:
+            topic.unheard_since = self._outage.since
+        if topic.unheard_since is not None and self._retrying is None:
+            self._retrying = asyncio.create_task(self._retry_refused(), name="ailf-redis-refused")
+
+    async def _retry_refused(self) -> None:
+        attempts = 0
+        while refused := [topic for topic in self._topics.values() if topic.refusal and topic.unheard_since]:
+            await asyncio.sleep(min(LONGEST_REFUSAL, backoff(attempts, random.random())))  # noqa: S311  as above
+            attempts += 1
+            asked = [topic for topic in refused if topic.refusal and not topic.leaving]
+            cause = next((str(topic.refusal) for topic in asked), "")
+            for topic in asked:
+                topic.answered.clear()
+                await self.subscribe(topic)
+            for topic in asked:
+                await topic.answered.wait()
+            back = [topic for topic in asked if topic.is_heard and topic.unheard_since is not None]
+            if back and self._outage is None:
+                since = min(topic.unheard_since or 0.0 for topic in back)
+                for topic in back:
+                    topic.unheard_since = None
+                await self._tell(Reconnection(time.monotonic() - since, attempts, f"a refusal: {cause}"))
+        self._retrying = None
+
+    async def _tell(self, news: Reconnection) -> None:
         _log.warning(
-            "The pub/sub connection to Redis at %s is back after %.2f s: messages of that time were missed",
+            "The pub/sub connection to Redis at %s is back after %.2f s: messages of that time may be missing",
             self._client.address,
             news.downtime,
         )

@@ -1,6 +1,7 @@
 """Publish and subscribe, on a connection that comes back by itself."""
 
 import asyncio
+from dataclasses import replace
 from typing import Self
 
 from ailf.errors import InvalidArgumentError, InvalidTypeError, RedisConnectionError
@@ -33,6 +34,7 @@ class RedisPubSub:
 
     Raises:
         InvalidArgumentError: a limit is not above 0.
+        InvalidTypeError: a limit is no number.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class RedisPubSub:
     ) -> None:
         limits = {"backlog": backlog, "backlog_bytes": backlog_bytes, "heartbeat": heartbeat, "timeout": timeout}
         for name, value in limits.items():
+            if not isinstance(value, int | float):
+                raise InvalidTypeError(f"{name} is {value!r}: it takes a number.")
             if not value > 0:
                 raise InvalidArgumentError(f"{name} is {value!r}: it has to be above 0.")
         self._client = client
@@ -61,7 +65,12 @@ class RedisPubSub:
     @property
     def is_listening(self) -> bool:
         """Whether there is a connection, with every subscription confirmed on it."""
-        return self._listener.is_connected and all(topic.confirmed.is_set() for topic in self._topics.values())
+        return self._listener.is_connected and all(topic.is_heard for topic in self._topics.values())
+
+    @property
+    def client(self) -> AsyncRedisClient:
+        """The client that it was made with."""
+        return self._client
 
     @property
     def dropped(self) -> int:
@@ -70,7 +79,11 @@ class RedisPubSub:
 
     def subscriptions(self) -> list[SubscriptionInfo]:
         """List every handler with its counters, in the order in which the channels were first subscribed."""
-        return [subscription.info for topic in self._topics.values() for subscription in topic.subscriptions]
+        return [
+            replace(subscription.info, refusal=None if topic.refusal is None else str(topic.refusal))
+            for topic in self._topics.values()
+            for subscription in topic.subscriptions
+        ]
 
     async def publish(self, channel: str, message: Message) -> int:
         """Publish a message.
@@ -87,7 +100,7 @@ class RedisPubSub:
             RedisConnectionError: the server cannot be reached.
             RedisNotConnectedError: the client is not connected.
         """
-        return await self._client.publish(channel, encode(message))
+        return await self._client.publish(_checked(channel), encode(message))
 
     async def subscribe(self, channel: str, handler: Handler) -> None:
         """Have the messages of a channel handled; returns when Redis has confirmed it.
@@ -137,6 +150,8 @@ class RedisPubSub:
         Returns:
             Whether there was such a subscription.
         """
+        _checked(channel)
+        self._check_loop()
         async with self._changing:
             removed: list[Subscription] = []
             for topic in [topic for topic in self._topics.values() if topic.name == channel]:
@@ -151,6 +166,7 @@ class RedisPubSub:
         Args:
             drain: seconds that the handlers have for what was received before; the rest is dropped.
         """
+        self._check_loop()
         async with self._changing:
             removed: list[Subscription] = []
             for topic in list(self._topics.values()):
@@ -161,6 +177,19 @@ class RedisPubSub:
     async def aclose(self) -> None:
         """Do what :meth:`unsubscribe_all` does."""
         await self.unsubscribe_all()
+
+    def abandon(self) -> None:
+        """Forget every subscription, without a word to a server whose connection is out of reach.
+
+        The client calls it.
+        """
+        self._listener.abandon()
+        self._topics.clear()
+        self._changing = asyncio.Lock()
+
+    def _check_loop(self) -> None:
+        if self._listener.is_running and self._listener.loop is not asyncio.get_running_loop():
+            _ = self._client.redis  # says what is wrong
 
     async def __aenter__(self) -> Self:
         """Give the object itself: the first subscription opens the connection."""
@@ -173,7 +202,7 @@ class RedisPubSub:
     async def _add(self, name: str, handler: Handler, *, is_pattern: bool) -> None:
         if not callable(handler):
             raise InvalidTypeError(f"A handler is called with (channel, message); {handler!r} cannot be called.")
-        if not name:
+        if not _checked(name):
             raise InvalidArgumentError(f"{name!r} names no channel.")
         _ = self._client.redis  # says so when the client is not connected
         try:
@@ -188,6 +217,10 @@ class RedisPubSub:
     async def _add_confirmed(self, name: str, handler: Handler, *, is_pattern: bool) -> None:
         topic = Topic(name, is_pattern=is_pattern)
         topic = self._topics.setdefault(topic.key, topic)
+        if topic.refusal is not None and self._listener.is_running:
+            # What was refused once may be allowed by now.
+            topic.answered.clear()
+            await self._listener.subscribe(topic)
         if any(known.handler == handler for known in topic.subscriptions):
             await topic.wait_confirmed()
             return
@@ -226,3 +259,10 @@ class RedisPubSub:
         caller = asyncio.current_task()
         await asyncio.gather(*(subscription.drain(seconds, caller) for subscription in removed))
         self._dropped_before += sum(subscription.info.dropped for subscription in removed)
+
+
+def _checked(name: str) -> str:
+    """Give the name of a channel, if it is one."""
+    if not isinstance(name, str):
+        raise InvalidTypeError(f"The name of a channel is text, not {name!r}.")
+    return name

@@ -4,8 +4,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path
 
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -184,3 +187,75 @@ def test_a_gap_is_what_was_sent_and_not_received(
 ) -> None:
     """Numbers that nobody sent are none."""
     assert gap_between(last, Envelope(event_of(seq), previous)) == gap
+
+
+async def test_a_server_that_is_busy_or_forbids_is_waited_for(
+    manager: TaskManager, private_server: PrivateServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That is said, once, and nothing is left out when it has passed."""
+    admin = redis.Redis.from_url(private_server.url)
+    acl = partial(admin.execute_command, "ACL", "SETUSER", "bob")
+    acl("on", ">pw", "~*", "&*", "+@all")
+    async with (
+        AsyncRedisClient(private_server.url.replace("//", "//bob:pw@")) as client,
+        RedisPubSub(client) as pubsub,
+        TaskEventPublisher(manager, pubsub) as publisher,
+        AsyncRedisClient(private_server.url) as far,
+        TaskEventSubscriber(RedisPubSub(far)) as events,
+    ):
+        await manager.result(await manager.submit(work()))
+        await until(lambda: publisher.last_seq == 4 and publisher.is_publishing)
+        acl("-publish")
+        await manager.result(await manager.submit(work()))
+        await until(lambda: publisher.trouble and not publisher.is_publishing)
+        assert "ACL" in str(publisher.trouble)
+        acl("+publish")
+        await until(lambda: publisher.last_seq == 8 and publisher.is_publishing)
+        assert [event.seq for event in await take(events, 8)] == list(range(1, 9))
+        assert events.gaps == 0
+    assert caplog.text.count("Events wait for a trouble to pass") == 1
+
+
+async def test_a_text_that_is_too_long_is_cut_short_and_said(
+    manager: TaskManager, private_server: PrivateServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event is there, and so are those after it."""
+    redis.Redis.from_url(private_server.url).config_set("proto-max-bulk-len", 1024 * 1024)
+    async with (
+        AsyncRedisClient(private_server.url) as client,
+        RedisPubSub(client) as pubsub,
+        TaskEventSubscriber(pubsub) as events,
+        TaskEventPublisher(manager, pubsub),
+    ):
+
+        async def verbose() -> None:
+            current_task().update_progress(50, "x" * 2_000_000)
+
+        await manager.result(await manager.submit(verbose()))
+        received = await take(events, 4)
+    assert [event.seq for event in received] == [1, 2, 3, 4]
+    assert "characters more in the journal" in str(received[2].message)
+    assert "Event 3 was too long for Redis" in caplog.text
+
+
+async def test_a_publisher_that_ended_begins_again(
+    pubsub: RedisPubSub, far_pubsub: RedisPubSub, channel: str, journal: Path
+) -> None:
+    """With its manager, after the last event that was sent."""
+    manager = TaskManager(journal)
+    async with TaskEventSubscriber(far_pubsub, channel) as events:
+        publisher = TaskEventPublisher(manager, pubsub, channel)
+        await publisher.start()
+        await until(lambda: publisher.trouble)
+        assert not publisher.is_publishing
+        async with manager:
+            await publisher.start()
+            await manager.result(await manager.submit(work()))
+            assert [event.seq for event in await take(events, 4)] == [1, 2, 3, 4]
+            await until(lambda: publisher.is_publishing)
+            await publisher.stop()
+            await until(lambda: not publisher.is_publishing)
+            await manager.result(await manager.submit(work()))
+            await publisher.start()
+            assert [event.seq for event in await take(events, 4)] == [5, 6, 7, 8]
+            await publisher.stop()
