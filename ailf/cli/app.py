@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -35,7 +35,7 @@ class Root(Group):
             answer = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            _forget_output()
+            _forget(sys.stdout)
             return 0
         return answer
 
@@ -87,23 +87,25 @@ def _about_the_system(error: OSError) -> int:
         _complain(f"{os.fsdecode(error.filename)}: {error.strerror}.")
         return JOURNAL_TROUBLE
     # No file of ours is written without a name, but the outputs are.
-    _forget_output()
+    _forget(sys.stdout)
     _complain(f"The output cannot be written: {error.strerror or error}.")
     return OUTPUT_TROUBLE
 
 
-def _forget_output() -> None:
+def _forget(stream: TextIO) -> None:
     """Let go nowhere whatever is still buffered, so that the exit finds no closed pipe or full disk either."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     with suppress(OSError):
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def _complain(message: str) -> None:
-    # Where even this cannot be told, the exit code has to say it alone.
-    with suppress(OSError):
+    try:
         click.echo(f"ailf: {harmless(message)}", err=True)
+    except OSError:
+        # Where even this cannot be told, the exit code has to say it alone.
+        _forget(sys.stderr)
 
 
 @click.group(
