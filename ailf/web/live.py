@@ -22,7 +22,10 @@ LOOK_SECONDS = 0.1
 """How often to look whether anybody has written: some microseconds."""
 
 SHARE_OF_A_CORE = 0.04
-"""How much of a core all pages together may take to be made; where they would take more, they are made more rarely."""
+"""How much of a core all pages together may take, to be made and to be sent: they are made as rarely as that needs."""
+
+SEND_SECONDS = 0.0007
+"""How much of a core it takes to send what is new to one reader, as measured."""
 
 LOOK_ANYWAY_SECONDS = 10.0
 """How often a page is brought up to date though nobody has written: time goes on, and owners die."""
@@ -211,7 +214,7 @@ class Hub:
                 news, channel.news = channel.news, asyncio.Event()
                 news.set()
             took = asyncio.get_running_loop().time() - began
-            rest = frame.cost * len(self._channels) / SHARE_OF_A_CORE
+            rest = (frame.cost * len(self._channels) + SEND_SECONDS * self.streams) / SHARE_OF_A_CORE
             await asyncio.sleep(max(channel.every_seconds - took, rest))
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_ANYWAY_SECONDS):
