@@ -1,7 +1,8 @@
 """Where a page reads: the journal of a path or of a manager, which may be missing, or another one from now on."""
 
 import threading
-from contextlib import ExitStack, suppress
+import weakref
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 from ailf.async_tasks import TaskManager
@@ -35,7 +36,7 @@ class Source:
         self.manager = subject if isinstance(subject, TaskManager) else None
         self._path = None if isinstance(subject, TaskManager) else journal_path(subject)
         self._lock = threading.Lock()
-        self._open = ExitStack()
+        self._forget: weakref.finalize[..., Source] | None = None
         self._reader: Reader | None = None
         self._pulse: Pulse | None = None
         self._identity: tuple[int, int] | None = None
@@ -77,17 +78,16 @@ class Source:
         if self._reader is not None and identity is not None and identity == self._identity:
             return self._reader
         self._close()
-        if self.manager is None and identity is not None:
-            # Whoever looks at somebody else's file leaves nothing beside it.
-            self._open.enter_context(leaving_nothing(path))
-        try:
-            self._reader = open_reader(path, patience_seconds=PATIENCE_SECONDS)
-            self._pulse = Pulse(path)
-        except BaseException:
-            self._close()
-            raise
-        self._identity = identity
-        return self._reader
+        with ExitStack() as opening:
+            if self.manager is None and identity is not None:
+                # Whoever looks at somebody else's file leaves nothing beside it.
+                opening.enter_context(leaving_nothing(path))
+            reader = opening.enter_context(open_reader(path, patience_seconds=PATIENCE_SECONDS))
+            pulse = opening.enter_context(closing(Pulse(path)))
+            # Whoever mounts a page tells it nothing of an end: what is open then goes with it.
+            self._forget = weakref.finalize(self, _close_quietly, opening.pop_all())
+        self._reader, self._pulse, self._identity = reader, pulse, identity
+        return reader
 
     def close(self) -> None:
         """Close whatever is open; the next question opens it again."""
@@ -95,13 +95,9 @@ class Source:
             self._close()
 
     def _close(self) -> None:
-        if self._pulse is not None:
-            self._pulse.close()
-        if self._reader is not None:
-            self._reader.close()
-        self._reader = self._pulse = self._identity = None
-        with suppress(JournalError, OSError):
-            self._open.close()
+        if self._forget is not None:
+            self._forget()
+        self._reader = self._pulse = self._identity = self._forget = None
 
     def owners(self) -> list[upkeep.OwnerState]:
         """Every manager that has not stopped, and whether it is alive.
@@ -126,6 +122,11 @@ class Source:
             for relative in reports.family(self.reader(), task_id, MOST_CANCELLED).descendants:
                 if not relative.line.status.is_ended:
                     upkeep.ask_to_cancel(self.path, relative.line.id)
+
+
+def _close_quietly(opened: ExitStack) -> None:
+    with suppress(JournalError, OSError):
+        opened.close()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

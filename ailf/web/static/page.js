@@ -47,16 +47,11 @@
   const shown = document.querySelector(".live-state time");
   if (shown) ahead = Math.max(0, Date.parse(shown.dateTime) - Date.now());
   all(document);
-  let waiting = false;
+  // Before the browser draws what has come; what this changes itself is as it should be the next time.
   new MutationObserver(() => {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      all(document);
-      trim();
-    });
-  }).observe(document.body, { childList: true, subtree: true });
+    all(document);
+    trim();
+  }).observe(document.body, { childList: true, characterData: true, subtree: true });
   setInterval(() => document.querySelectorAll("[data-since]").forEach(goOn), 1000);
 
   // A log that goes on for hours does not fill the memory of the browser.
