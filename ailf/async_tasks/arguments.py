@@ -4,15 +4,14 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import Enum, StrEnum
 from numbers import Real
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import TypeVar
 
-from ailf.async_tasks.encoding import Coders
+from ailf.async_tasks.encoding import Coder, Coders
 from ailf.async_tasks.journal.form import ENVIRONMENT_VARIABLE, encode_metadata, journal_path, storable
-from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import ENDED, TaskStatus
 from ailf.async_tasks.texts import bounded
 from ailf.errors import InvalidArgumentError, InvalidTypeError
@@ -51,7 +50,7 @@ def real(value: object, what: str) -> float:
         # NumPy's numbers are Real as well, but SQLite takes only Python's own.
         number = float(value)
     if isinstance(number, bool) or not isinstance(number, (int, float)):
-        raise InvalidTypeError(f"{what} is {_shown(value)}; give a number.")
+        raise InvalidTypeError(f"{what} is {shown(value)}; give a number.")
     if isinstance(number, float) and not math.isfinite(number):
         raise InvalidArgumentError(f"{what} is {number}; give a finite number.")
     return number
@@ -68,7 +67,7 @@ def percentage(value: object) -> float:
         return value
     number = real(value, "progress")
     if not 0 <= number <= 100:  # noqa: PLR2004 - what a percentage is
-        raise InvalidArgumentError(f"progress is {_shown(number)}; give a number from 0 to 100.")
+        raise InvalidArgumentError(f"progress is {shown(number)}; give a number from 0 to 100.")
     return number
 
 
@@ -79,7 +78,7 @@ def message(value: object) -> str | None:
         InvalidTypeError: it is no text.
     """
     if value is not None and not isinstance(value, str):
-        raise InvalidTypeError(f"message is {_shown(value)}; give text, or None.")
+        raise InvalidTypeError(f"message is {shown(value)}; give text, or None.")
     return value and storable(bounded(value, MAX_MESSAGE_CHARACTERS))
 
 
@@ -90,7 +89,7 @@ def text(value: object, what: str) -> str:
         InvalidTypeError: it is none.
     """
     if not isinstance(value, str):
-        raise InvalidTypeError(f"{what} is {_shown(value)}; give text.")
+        raise InvalidTypeError(f"{what} is {shown(value)}; give text.")
     return value
 
 
@@ -106,11 +105,11 @@ def log_level(value: object, what: str) -> tuple[int, str]:
         return number, logging.getLevelName(number)
     name = text(value, what).upper() if isinstance(value, str) else None
     if name is None:
-        raise InvalidTypeError(f"{what} is {_shown(value)}; give a level of logging, such as 'INFO' or 20.")
+        raise InvalidTypeError(f"{what} is {shown(value)}; give a level of logging, such as 'INFO' or 20.")
     levels = logging.getLevelNamesMapping()
     if name not in levels:
         words = ", ".join(sorted(levels, key=lambda known: levels[known]))
-        raise InvalidArgumentError(f"{what} is {_shown(value)}; there are {words}, and numbers.")
+        raise InvalidArgumentError(f"{what} is {shown(value)}; there are {words}, and numbers.")
     return levels[name], name
 
 
@@ -129,11 +128,11 @@ def seconds(value: object, what: str, *, zero: bool = False) -> float:
     number = value.total_seconds() if isinstance(value, timedelta) else real(value, what)
     if number < 0 or (number == 0 and not zero):
         wanted = "0 or more" if zero else "more than 0"
-        raise InvalidArgumentError(f"{what} is {_shown(value)}; give {wanted} seconds, or leave it out.")
+        raise InvalidArgumentError(f"{what} is {shown(value)}; give {wanted} seconds, or leave it out.")
     try:
         timedelta(seconds=number)
     except OverflowError:
-        raise InvalidArgumentError(f"{what} is {_shown(value)}: longer than time can be counted.") from None
+        raise InvalidArgumentError(f"{what} is {shown(value)}: longer than time can be counted.") from None
     return float(number)
 
 
@@ -149,13 +148,22 @@ def coders(encoder: object, decoder: object) -> Coders:
         InvalidTypeError: one of them cannot be called.
         InvalidArgumentError: one is there and the other is not.
     """
-    for coder, what in ((encoder, "encoder"), (decoder, "decoder")):
-        if coder is not None and not callable(coder):
-            raise InvalidTypeError(f"{what} is {_shown(coder)}; give a function of one argument, or leave it out.")
+    made = Coders(coder(encoder, "encoder"), coder(decoder, "decoder"))
     if (encoder is None) != (decoder is None):
         given, missing = ("decoder", "encoder") if encoder is None else ("encoder", "decoder")
         raise InvalidArgumentError(f"there is an {given} and no {missing}; what one makes only the other understands.")
-    return Coders(encoder, decoder)  # type: ignore[arg-type]  # it can be called, and more cannot be seen
+    return made
+
+
+def coder(value: object, what: str) -> Coder | None:
+    """One of the two.
+
+    Raises:
+        InvalidTypeError: it cannot be called.
+    """
+    if value is not None and not callable(value):
+        raise InvalidTypeError(f"{what} is {shown(value)}; give a function of one argument, or leave it out.")
+    return value
 
 
 def journal(value: object) -> Path | None:
@@ -177,10 +185,10 @@ def new_task_id(value: object) -> str:
         InvalidArgumentError: it is empty, too long, or has characters that SQLite's shell could not show.
     """
     if not isinstance(value, str):
-        raise InvalidTypeError(f"task_id is {_shown(value)}; give text, or None to have one chosen.")
+        raise InvalidTypeError(f"task_id is {shown(value)}; give text, or None to have one chosen.")
     if not 0 < len(value) <= MAX_ID_CHARACTERS or not value.isprintable():
         raise InvalidArgumentError(
-            f"task_id is {_shown(value)}; give 1 to {MAX_ID_CHARACTERS} printable characters, or None to have one "
+            f"task_id is {shown(value)}; give 1 to {MAX_ID_CHARACTERS} printable characters, or None to have one "
             "chosen."
         )
     return value
@@ -193,7 +201,7 @@ def known_task_id(value: object, what: str = "task_id") -> str:
         InvalidTypeError: it is no text.
     """
     if not isinstance(value, str):
-        raise InvalidTypeError(f"{what} is {_shown(value)}; give the text that submit returned.")
+        raise InvalidTypeError(f"{what} is {shown(value)}; give the text that submit returned.")
     return storable(value)
 
 
@@ -204,7 +212,7 @@ def task_name(value: object) -> str:
         InvalidTypeError: it is no text.
     """
     if not isinstance(value, str):
-        raise InvalidTypeError(f"name is {_shown(value)}; give text, or leave it out.")
+        raise InvalidTypeError(f"name is {shown(value)}; give text, or leave it out.")
     return value
 
 
@@ -218,7 +226,7 @@ def metadata_text(value: object) -> str:
     if value is None:
         return "{}"
     if not isinstance(value, Mapping):
-        raise InvalidTypeError(f"metadata is {_shown(value)}; give a dict that is a JSON object, or None.")
+        raise InvalidTypeError(f"metadata is {shown(value)}; give a dict that is a JSON object, or None.")
     try:
         return encode_metadata(value)
     except TypeError as error:
@@ -235,95 +243,27 @@ def keys(value: object, what: str) -> frozenset[str]:
     """
     # A text is iterable as well, and its letters are not what was meant.
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise InvalidTypeError(f"{what} is {_shown(value)}; give several keys, such as ['customer'].")
+        raise InvalidTypeError(f"{what} is {shown(value)}; give several keys, such as ['customer'].")
     chosen = list(value)
     for key in chosen:
         if not isinstance(key, str):
-            raise InvalidTypeError(f"{what} has {_shown(key)} in it; a key is text.")
+            raise InvalidTypeError(f"{what} has {shown(key)} in it; a key is text.")
     return frozenset(chosen)
 
 
-def _statuses(value: StatusArgument) -> tuple[TaskStatus, ...] | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return (_status(value),)
-    if not isinstance(value, Iterable):
-        raise InvalidTypeError(f"status is {_shown(value)}; give a TaskStatus, its name, or several of these.")
-    chosen = {_status(one) for one in value}
-    return tuple(status for status in TaskStatus if status in chosen)
-
-
-def _status(value: object, what: str = "status") -> TaskStatus:
-    if not isinstance(value, str):
-        raise InvalidTypeError(f"{what} is {_shown(value)}; give a TaskStatus, or its name.")
-    try:
-        return TaskStatus(value.lower())
-    except ValueError:
-        raise InvalidArgumentError(f"{what} is {_shown(value)}; there are {', '.join(TaskStatus)}.") from None
-
-
-def _moment(value: object, what: str) -> datetime | None:
-    if value is None:
-        return None
-    if not isinstance(value, datetime):
-        raise InvalidTypeError(f"{what} is {_shown(value)}; give a datetime, which is local time where it is naive.")
-    try:
-        return value.astimezone(UTC)
-    except (OverflowError, ValueError, OSError) as error:
-        raise InvalidArgumentError(f"{what} is {_shown(value)}, which is no time in UTC: {error}.") from error
-
-
-class Conditions(TypedDict, total=False):
-    """By what tasks are chosen, by every call that chooses some; of several conditions each must hold.
-
-    One that is left out, or None, is none.
-    """
-
-    name: str | None
-    """Exactly this name."""
-    metadata: Mapping[str, Any] | None
-    """Each of these keys with its value."""
-    created_after: datetime | None
-    """Submitted then or later; a naive datetime is local time."""
-    created_before: datetime | None
-    """Submitted before then."""
-    parent: str | None
-    """Submitted inside of this task."""
-    quiet_for: Seconds | None
-    """Running, and without a word for so long, in seconds or as a timedelta: no event, no line in its log."""
-
-
-def _ago(value: object, what: str) -> datetime:
-    try:
-        return datetime.now(UTC) - timedelta(seconds=seconds(value, what))
-    except OverflowError:
-        raise InvalidArgumentError(f"{what} is {_shown(value)}: no calendar goes back so far.") from None
-
-
-def task_filter(status: StatusArgument = None, **conditions: Unpack[Conditions]) -> TaskFilter:
-    """The conditions of ``list_tasks`` as a value.
+def member(enum: type[Choice], value: object, what: str) -> Choice:
+    """A member of an enum, by its name in any case.
 
     Raises:
-        InvalidTypeError: one of them is of a wrong type.
-        InvalidArgumentError: there is no such status, metadata is no JSON, or a length of time is not above 0.
+        InvalidTypeError: it is no text.
+        InvalidArgumentError: there is no such member.
     """
-    if unknown := conditions.keys() - Conditions.__annotations__.keys():
-        raise InvalidTypeError(
-            f"there is no condition {', '.join(sorted(unknown))}; see Conditions for those there are."
-        )
-    name, metadata = conditions.get("name"), conditions.get("metadata")
-    metadata_text(metadata)
-    parent, quiet_for = conditions.get("parent"), conditions.get("quiet_for")
-    return TaskFilter(
-        statuses=_statuses(status),
-        name=None if name is None else task_name(name),
-        metadata=metadata or {},
-        created_after=_moment(conditions.get("created_after"), "created_after"),
-        created_before=_moment(conditions.get("created_before"), "created_before"),
-        parent_id=None if parent is None else known_task_id(parent, "parent"),
-        quiet_since=None if quiet_for is None else _ago(quiet_for, "quiet_for"),
-    )
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"{what} is {shown(value)}; give a {enum.__name__}, or its name.")
+    try:
+        return enum(value.lower())
+    except ValueError:
+        raise InvalidArgumentError(f"{what} is {shown(value)}; there are {', '.join(enum)}.") from None
 
 
 def count(value: object, what: str, *, least: int = 0) -> int:
@@ -334,9 +274,9 @@ def count(value: object, what: str, *, least: int = 0) -> int:
         InvalidArgumentError: it is too small, or larger than SQLite counts.
     """
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidTypeError(f"{what} is {_shown(value)}; give a whole number.")
+        raise InvalidTypeError(f"{what} is {shown(value)}; give a whole number.")
     if not least <= value < 2**63:
-        raise InvalidArgumentError(f"{what} is {_shown(value)}; give a whole number from {least} on.")
+        raise InvalidArgumentError(f"{what} is {shown(value)}; give a whole number from {least} on.")
     return value
 
 
@@ -355,7 +295,7 @@ def retention_policy(value: RetentionArgument) -> dict[TaskStatus, timedelta]:
         return {} if age is None else dict.fromkeys(sorted(ENDED), timedelta(seconds=age))
     policy = {}
     for key, one in value.items():
-        status = _status(key, "a key of retention")
+        status = member(TaskStatus, key, "a key of retention")
         if not status.is_ended:
             raise InvalidArgumentError(f"retention names {status}; only {', '.join(sorted(ENDED))} tasks are deleted.")
         age = optional_seconds(one, f"retention[{status}]", zero=True)
@@ -373,11 +313,11 @@ def one_of(enum: type[Choice], value: object, what: str) -> Choice:
     members = list(enum)
     if not isinstance(value, str) or value not in members:
         words = ", ".join(repr(str(member)) for member in members)
-        raise InvalidArgumentError(f"{what} is {_shown(value)}; give one of {words}.")
+        raise InvalidArgumentError(f"{what} is {shown(value)}; give one of {words}.")
     return enum(value)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """The value as it may stand in a message: short, and whatever its repr does."""
     try:
         text = repr(value)

@@ -86,6 +86,12 @@ def encode_result(value: Any, encoder: Coder | None = None) -> EncodedResult:
     return EncodedResult(bounded_repr(value), ResultFormat.REPR)
 
 
+def as_json(value: Any) -> Any:
+    """A value in the types of JSON: itself, the nearest, or its ``repr``."""
+    text, form = encode_result(value)
+    return text if form is ResultFormat.REPR else json.loads(text)
+
+
 def _json_of(value: Any) -> str | None:
     try:
         text = encode_json(value)

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from ailf.async_tasks import arguments
 from ailf.async_tasks.arguments import Parent
@@ -10,6 +11,8 @@ from ailf.async_tasks.journal import Journal
 from ailf.async_tasks.journal.reading import descendants_query, task_query
 from ailf.async_tasks.running import Desk, LiveTasks, parent_at
 from ailf.errors import AilfError, InvalidArgumentError
+
+T = TypeVar("T")
 
 log = logging.getLogger("ailf.async_tasks")
 
@@ -30,7 +33,7 @@ class Families:
         self._live = live
         self._desk = desk
         self._cancel = cancel
-        self._under_way: set[asyncio.Task[bool]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     def parent_of(self, task_id: str, given: str | Parent | None) -> str | None:
         """The parent of a task that is about to be submitted here.
@@ -57,6 +60,25 @@ class Families:
             )
         return parent_id
 
+    async def cancel_all(self, task_ids: Sequence[str]) -> int:
+        """Cancel several tasks at once, and wait for their ends; how many ended CANCELLED.
+
+        Args:
+            task_ids: the tasks, whose family they are not.
+
+        Raises:
+            JournalError: another process's task cannot be asked for; the others were cancelled all the same.
+            NotStartedError: the manager stopped meanwhile.
+        """
+
+        async def work() -> int:
+            ends = await asyncio.gather(*(self._cancel(one) for one in task_ids), return_exceptions=True)
+            if errors := [end for end in ends if isinstance(end, BaseException)]:
+                raise errors[0]
+            return sum(end is True for end in ends)
+
+        return await self._apart(work())
+
     async def cancel(self, task_id: str) -> bool:
         """Cancel a task and what was submitted in it; whether all that was unfinished ended CANCELLED.
 
@@ -67,13 +89,16 @@ class Families:
             JournalError: the journal cannot be read, or another process's task cannot be asked for.
             NotStartedError: the manager stopped meanwhile.
         """
-        # In a task of its own: whoever asks may be among those who are cancelled.
-        family = asyncio.get_running_loop().create_task(self._cancel_family(task_id), name="ailf cancel")
+        return await self._apart(self._cancel_family(task_id))
+
+    async def _apart(self, work: Coroutine[Any, Any, T]) -> T:
+        """In a task of its own: whoever asks may be among those who are cancelled."""
+        family = asyncio.get_running_loop().create_task(work, name="ailf cancel")
         self._under_way.add(family)
         family.add_done_callback(self._settled)
         return await asyncio.shield(family)
 
-    def _settled(self, family: "asyncio.Task[bool]") -> None:
+    def _settled(self, family: "asyncio.Task[Any]") -> None:
         self._under_way.discard(family)
         if not family.cancelled() and isinstance(error := family.exception(), AilfError):
             # Looked at: whoever asked may not be there any more.

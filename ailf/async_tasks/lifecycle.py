@@ -12,6 +12,7 @@ from ailf.async_tasks.journal import Journal
 from ailf.async_tasks.running import Observer
 from ailf.async_tasks.session import Session, in_own_thread, journal_opening
 from ailf.async_tasks.settings import Settings
+from ailf.async_tasks.states import TaskStatus
 from ailf.errors import AilfError, ManagerError, NotStartedError
 
 
@@ -31,6 +32,16 @@ class Lifecycle:
         self._starting: asyncio.Future[Journal] | None = None
         self._starters = 0
         self._stopping: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        """The journal, whether it is started, and how many tasks it has."""
+        path = "a private journal" if self.journal is None else repr(str(self.journal))
+        session = self._session
+        if session is None:
+            return f"<{type(self).__name__} of {path}, stopped>"
+        state = "started" if self._stopping is None else "stopping"
+        running, pending = (session.live.number_in(one) for one in (TaskStatus.RUNNING, TaskStatus.PENDING))
+        return f"<{type(self).__name__} of {path}, {state}, {running} running, {pending} pending>"
 
     @property
     def journal(self) -> Path | None:

@@ -1,34 +1,30 @@
 """``TaskManager``, the face of the library: it checks what it is given, and wires the rooms behind it."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from ailf.async_tasks import arguments
 from ailf.async_tasks.arguments import Parent
+from ailf.async_tasks.conditions import Conditions, StatusArgument
 from ailf.async_tasks.encoding import Coder
-from ailf.async_tasks.endings import value_of
-from ailf.async_tasks.history import History
 from ailf.async_tasks.ids import new_id
 from ailf.async_tasks.journal import Durability, MigrateMode
-from ailf.async_tasks.log_watching import follow_logs
-from ailf.async_tasks.model import Ending, Health, LogLine, TaskEvent
+from ailf.async_tasks.model import Health
 from ailf.async_tasks.running import RESULT_MEMORY_BYTES, Job, Observer, Submittable, TaskLog, discard
 from ailf.async_tasks.session import in_own_thread
 from ailf.async_tasks.settings import Settings
-from ailf.async_tasks.states import TaskStatus
-from ailf.async_tasks.watching import follow
+from ailf.async_tasks.states import IfExists
+from ailf.async_tasks.waiting import Waiting
 from ailf.errors import (
+    DuplicateTaskError,
     InvalidTypeError,
-    ManagerError,
-    TaskNotFoundError,
-    WaitTimeoutError,
 )
 
 
-class TaskManager(History):
+class TaskManager(Waiting):
     """Runs asyncio tasks in this process and keeps everything that happens to them in a SQLite journal."""
 
     def __init__(
@@ -108,6 +104,7 @@ class TaskManager(History):
         timeout: float | timedelta | None = None,
         metadata: Mapping[str, Any] | None = None,
         parent: str | Parent | None = Parent.CURRENT,
+        if_exists: str = "raise",
     ) -> str:
         """Have something run as a task; returns once the task is in the journal.
 
@@ -122,6 +119,8 @@ class TaskManager(History):
             metadata: what to attach: a dict that is a JSON object.
             parent: the id of the task whose child it is; None is nobody's. Left out, it is the task in which this
                 is called, if it is one of the same journal.
+            if_exists: what to do where ``task_id`` is in the journal already, in whatever state: "raise" a
+                DuplicateTaskError, or "return" the id, so that a wait for it is one for the task that is there.
 
         Returns:
             The task's id. The caller has it before the first line of the task runs.
@@ -149,10 +148,19 @@ class TaskManager(History):
             limit = self._settings.task_timeout if timeout is None else arguments.seconds(timeout, "timeout")
             text = arguments.metadata_text(metadata)
             parent_id = session.families.parent_of(chosen_id, parent)
+            returns = arguments.one_of(IfExists, if_exists, "if_exists") is IfExists.RETURN
+            if returns and task_id is not None and await session.exists(chosen_id):
+                job.discard()
+                return chosen_id
         except BaseException:
             job.discard()
             raise
-        await session.live.submit(job, chosen_id, chosen_name, limit, text, parent_id=parent_id)
+        try:
+            await session.live.submit(job, chosen_id, chosen_name, limit, text, parent_id=parent_id)
+        except DuplicateTaskError:
+            # Another process came first.
+            if not returns:
+                raise
         return chosen_id
 
     def update_progress(self, task_id: str, progress: float, message: str | None = None) -> bool:
@@ -193,105 +201,26 @@ class TaskManager(History):
         session, known_id = self._here(), arguments.known_task_id(task_id)
         return await (session.families.cancel(known_id) if children else session.cancel(known_id))
 
-    async def wait_for_task(self, task_id: str, timeout: float | timedelta | None = None) -> Any:
-        """Wait until a task ends, without disturbing it: neither the time-out nor a cancelled wait does.
+    async def cancel_tasks(self, status: StatusArgument = None, **conditions: Unpack[Conditions]) -> int:
+        """Cancel every unfinished task that fits all conditions, of whichever process; without one, all there are.
 
         Args:
-            task_id: the task.
-            timeout: how many seconds to wait; None is for ever.
+            status: as for ``list_tasks``; tasks that have ended are left out in any case.
+            conditions: see ``Conditions``.
 
         Returns:
-            What the task returned; None if it timed out, failed, was cancelled or is unknown. See
-            ``result`` to tell these apart.
+            How many ended CANCELLED; each of these is committed.
 
         Raises:
-            NotStartedError: the manager was not started.
-            ManagerError: called by the task itself, or on another event loop than ``start``.
-            InvalidArgumentError: ``timeout`` is negative.
-        """
-        try:
-            ending = await self._ending(task_id, timeout)
-        except WaitTimeoutError:
-            return None
-        return None if ending is None or ending.outcome.status is not TaskStatus.COMPLETED else ending.outcome.value
-
-    async def result(self, task_id: str, timeout: float | timedelta | None = None) -> Any:
-        """Wait until a task ends, without disturbing it, and return or raise how it ended.
-
-        Args:
-            task_id: the task.
-            timeout: how many seconds to wait; None is for ever.
-
-        Returns:
-            What the task returned.
-
-        Raises:
-            TaskFailedError: it failed. Its cause is what the task raised, where this process ran it and still has that
-                (it keeps the last hundred); the recorded traceback is a note.
-            TaskCancelledError: it was cancelled.
-            TaskNotFoundError: it is unknown.
-            WaitTimeoutError: it was unfinished when ``timeout`` had passed. It is a TimeoutError.
-            NotStartedError: the manager was not started.
-            ManagerError: called by the task itself, or on another event loop than ``start``.
-            InvalidArgumentError: ``timeout`` is negative.
-        """
-        ending = await self._ending(task_id, timeout)
-        if ending is None:
-            raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
-        return value_of(task_id, ending)
-
-    async def watch(self, task_id: str | None = None, *, after: int | None = None) -> AsyncIterator[TaskEvent]:
-        """Iterate over events: those that the journal has, then each new one, with no gap between the two.
-
-        Args:
-            task_id: a task, after whose last event the iteration ends; None is every task, until ``stop``.
-            after: the ``seq`` of an event, to begin after it; None is from the first event on.
-
-        Yields:
-            The events, in the order of their ``seq``.
-
-        Raises:
-            TaskNotFoundError: the task is unknown.
+            InvalidTypeError: a condition is of a wrong type.
+            InvalidArgumentError: there is no such status.
             NotStartedError: the manager was not started.
             ManagerError: called on another event loop than ``start``.
-            JournalError: the journal cannot be read.
+            JournalError: the journal cannot be read, or takes no request for another process's task.
         """
         session = self._here()
-        begin = 0 if after is None else arguments.count(after, "after")
-        if task_id is not None and self.get_task_info(task_id) is None:
-            raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
-        async for event in follow(session.journal.areader, session.commits, task_id, begin):
-            yield event
-
-    async def watch_logs(
-        self, task_id: str, *, level: str | int | None = None, after: int | None = None
-    ) -> AsyncIterator[LogLine]:
-        """Iterate over the log of a task: the lines that the journal has, then each new one, until the task has ended.
-
-        Args:
-            task_id: the task; one of another process on the same journal too.
-            level: of this level of ``logging`` or above, by name or by number; None is any.
-            after: the ``seq`` of a line, to begin after it; None is from the first line on.
-
-        Yields:
-            The lines, in the order of their ``seq``.
-
-        Raises:
-            TaskNotFoundError: the task is unknown.
-            InvalidArgumentError: there is no such level, or ``after`` is negative.
-            NotStartedError: the manager was not started.
-            ManagerError: called on another event loop than ``start``.
-            JournalError: the journal cannot be read.
-        """
-        session = self._here()
-        begin = 0 if after is None else arguments.count(after, "after")
-        number = None if level is None else arguments.log_level(level, "level")[0]
-        if self.get_task_info(task_id) is None:
-            raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
-        async for line in follow_logs(
-            session.journal.areader, session.commits, arguments.known_task_id(task_id), level=number, after=begin
-        ):
-            yield line
+        chosen = [info.id for info in await self.alist_tasks(status, **conditions) if not info.is_ended]
+        return await session.families.cancel_all(chosen)
 
     def add_observer(self, observer: Observer) -> None:
         """Have somebody told of each task from now on, over any number of starts and stops.
@@ -353,11 +282,3 @@ class TaskManager(History):
             JournalError: the journal takes no writes.
         """
         return await self._accepting().clean_up()
-
-    async def _ending(self, task_id: str, timeout: float | timedelta | None) -> Ending | None:
-        session = self._here()
-        known_id = arguments.known_task_id(task_id)
-        seconds = arguments.optional_seconds(timeout, "timeout", zero=True)
-        if session.task_around() == known_id:
-            raise ManagerError(f"Task {task_id} waits for its own end; wait for it from outside of it.")
-        return await session.ending(known_id, seconds)

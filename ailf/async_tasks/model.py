@@ -1,10 +1,11 @@
 """What the API gives to a reader, and what it hands to the journal: frozen values, no behaviour."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from ailf.async_tasks.encoding import as_json, time_text
 from ailf.async_tasks.states import EventKind, Reason, ResultFormat, TaskStatus
 
 
@@ -57,6 +58,23 @@ class TaskInfo:
         if self.started_at is None or self.completed_at is None:
             return None
         return (self.completed_at - self.started_at).total_seconds()
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it has ended, in whichever end state."""
+        return self.status.is_ended
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON has it: the columns of ``tasks``, and ``duration``.
+
+        Times are UTC text as in the journal; a result that JSON does not hold is as a restart would give it.
+        """
+        values = {column.name: getattr(self, column.name) for column in fields(self)}
+        shown = {name: time_text(value) if isinstance(value, datetime) else value for name, value in values.items()}
+        enums = ("status", "reason", "result_format")
+        words = {name: None if shown[name] is None else str(shown[name]) for name in enums}
+        result = self.result if self.result_format is ResultFormat.JSON else as_json(self.result)
+        return shown | words | {"metadata": dict(self.metadata), "result": result, "duration": self.duration}
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,15 +272,30 @@ class Ended(NamedTuple):
 Change = Submitted | Started | Progressed | LeftOut | Logged | Ended
 
 
+class AnyOf(tuple[Any, ...]):
+    """Several of which one has to fit."""
+
+    __slots__ = ()
+
+
+MetadataKey = str | tuple[str, ...] | AnyOf
+"""A key, keys that lie in one another, or any of several of these."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
     """Which tasks a query is about; None, and no metadata, mean all."""
 
     statuses: tuple[TaskStatus, ...] | None = None
-    name: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] | None = None
+    """Any of these names, in which a star stands for anything."""
+    metadata: Mapping[Any, Any] = field(default_factory=dict)
+    """Under each of these keys this value, or one of ``AnyOf`` several."""
     created_after: datetime | None = None
     created_before: datetime | None = None
+    ended_after: datetime | None = None
+    ended_before: datetime | None = None
+    reasons: tuple[Reason, ...] | None = None
     parent_id: str | None = None
     quiet_since: datetime | None = None
     """Running, and without a word from then on."""

@@ -207,6 +207,14 @@ class Session:
         caller = asyncio.current_task()
         return None if caller is None else self.live.run_by(caller)
 
+    async def exists(self, task_id: str) -> bool:
+        """Whether a task with this id is in the journal, one that is just being submitted here included.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        return await self.live.is_journaled(task_id) or bool(self.journal.reader.rows(submission_query(task_id)))
+
     async def ending(self, task_id: str, timeout: float | None) -> Ending | None:
         """How a task ended, waiting for that; None if it is unknown.
 

@@ -87,6 +87,13 @@ class Reason(StrEnum):
     """Its process ended without ending it."""
 
 
+class IfExists(StrEnum):
+    """What a submission does whose id is in the journal already."""
+
+    RAISE = "raise"
+    RETURN = "return"
+
+
 class ResultFormat(StrEnum):
     """How the journal holds a result."""
 

@@ -13,9 +13,10 @@ import click
 from ailf.async_tasks.journal.form import beside, task_info
 from ailf.async_tasks.journal.reading import Row, reports
 from ailf.cli import shapes
+from ailf.cli.choosing import chosen_tasks, filter_options
 from ailf.cli.codes import NOTHING
 from ailf.cli.groups import examples
-from ailf.cli.options import chosen_tasks, filter_options, journal_option, reading
+from ailf.cli.options import journal_option, reading
 from ailf.cli.words import harmless
 from ailf.errors import InvalidArgumentError, JournalError
 

@@ -13,13 +13,12 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from ailf.async_tasks.arguments import IN_MEMORY, task_filter
+from ailf.async_tasks.arguments import IN_MEMORY
 from ailf.async_tasks.journal import open_reader
 from ailf.async_tasks.journal.care import upkeep
 from ailf.async_tasks.journal.form import ENVIRONMENT_VARIABLE, journal_path, leaving_nothing, task_info
 from ailf.async_tasks.journal.reading import Reader, reports, task_query
-from ailf.async_tasks.model import TaskFilter, TaskInfo
-from ailf.async_tasks.states import TaskStatus
+from ailf.async_tasks.model import TaskInfo
 from ailf.cli.words import harmless, short_id
 from ailf.errors import AilfError, InvalidArgumentError, TaskNotFoundError
 
@@ -183,58 +182,6 @@ def limit_option(default: int, what: str) -> Callable[[Command], Command]:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def filter_options(command: Command) -> Command:
-    """The options that choose tasks, as ``list_tasks`` does."""
-    for option in (
-        click.option("--until", metavar="TIME", type=Moment(), help="Submitted before then."),
-        click.option(
-            "--since", metavar="TIME", type=Moment(), help="Submitted then or later: 2h (ago), today, 2026-11-24T03:00."
-        ),
-        click.option(
-            *("--metadata", "-m"),
-            metavar="KEY=VALUE",
-            type=MetadataItem(),
-            multiple=True,
-            help="With this value, JSON or text, under this key; may be repeated.",
-        ),
-        click.option("--name", help="Of exactly this name."),
-        click.option(
-            "--stalled", metavar="DURATION", type=Length(), help="Running, and without a word for so long: 5m, 2h."
-        ),
-        click.option("--failed", is_flag=True, help="The same as --status failed."),
-        click.option(
-            *("--status", "-s"),
-            type=click.Choice([str(status) for status in TaskStatus], case_sensitive=False),
-            multiple=True,
-            help="In this state; may be repeated.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def chosen_tasks(
-    *,
-    status: tuple[str, ...],
-    failed: bool,
-    name: str | None,
-    metadata: tuple[tuple[str, Any], ...],
-    since: datetime | None,
-    until: datetime | None,
-    stalled: float | None,
-) -> TaskFilter:
-    """The tasks that the options choose."""
-    states = {TaskStatus(one) for one in status} | ({TaskStatus.FAILED} if failed else set())
-    return task_filter(
-        states or None,
-        name=name,
-        metadata=dict(metadata),
-        created_after=since,
-        created_before=until,
-        quiet_for=stalled,
-    )
 
 
 def complete_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -15,6 +15,7 @@ from ailf.async_tasks.journal.reading import Reader, events_query, reports
 from ailf.async_tasks.model import TaskInfo
 from ailf.async_tasks.states import ENDED, TaskStatus
 from ailf.cli import export, families, following, gantt, logs, plain, shapes
+from ailf.cli.choosing import chosen_tasks, filter_options
 from ailf.cli.codes import NOTHING, USAGE
 from ailf.cli.groups import Group, examples
 from ailf.cli.options import (
@@ -22,9 +23,7 @@ from ailf.cli.options import (
     ColumnName,
     Length,
     Moment,
-    chosen_tasks,
     dead_owners,
-    filter_options,
     id_argument,
     is_terminal,
     journal_option,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ailf.async_tasks import TaskStatus, arguments
+from ailf.async_tasks.conditions import task_filter
 from ailf.errors import AilfError, InvalidArgumentError, InvalidTypeError
 
 
@@ -31,8 +32,8 @@ CHECKS: list[Callable[[Any], object]] = [
     arguments.metadata_text,
     lambda value: arguments.count(value, "x"),
     arguments.retention_policy,
-    arguments.task_filter,
-    lambda value: arguments.task_filter(created_after=value),
+    task_filter,
+    lambda value: task_filter(created_after=value),
     lambda value: arguments.one_of(TaskStatus, value, "x"),
 ]
 
@@ -92,7 +93,7 @@ def test_a_naive_time_is_local() -> None:
     """It becomes the same moment in UTC; an aware one too."""
     naive = datetime(2026, 11, 24, 3, 0)  # noqa: DTZ001 - what this is about
     for given in (naive, naive.astimezone(), naive.astimezone(UTC)):
-        chosen = arguments.task_filter(created_after=given, created_before=given)
+        chosen = task_filter(created_after=given, created_before=given)
         assert chosen.created_after == chosen.created_before == naive.astimezone(UTC)
         assert chosen.created_after is not None
         assert chosen.created_after.tzinfo is UTC
@@ -101,16 +102,16 @@ def test_a_naive_time_is_local() -> None:
 def test_states_come_in_their_own_order() -> None:
     """However they are given, so that one question is one query."""
     for given in (["failed", TaskStatus.PENDING], ("Pending", "FAILED", "failed"), {TaskStatus.FAILED, "pending"}):
-        chosen = arguments.task_filter(given).statuses
+        chosen = task_filter(given).statuses
         assert chosen == (TaskStatus.PENDING, TaskStatus.FAILED)
-    assert arguments.task_filter().statuses is None
-    assert arguments.task_filter([]).statuses == ()
+    assert task_filter().statuses is None
+    assert task_filter([]).statuses == ()
 
 
 def test_a_condition_that_is_not_there_is_refused() -> None:
     """A word that was misspelled must not find everything."""
     with pytest.raises(InvalidTypeError, match="there is no condition nmae"):
-        arguments.task_filter(nmae="x")  # type: ignore[call-arg]
+        task_filter(nmae="x")  # type: ignore[call-arg]
 
 
 def test_a_retention_is_a_time_for_each_end_state() -> None:

@@ -85,6 +85,20 @@ class LiveTasks:
         """Whether there is any task."""
         return bool(self._tasks)
 
+    def number_in(self, status: TaskStatus) -> int:
+        """How many of them wait for a slot, or run; from any thread."""
+        return sum(task.status is status and task.outcome is None for task in list(self._tasks.values()))
+
+    async def is_journaled(self, task_id: str) -> bool:
+        """Whether a task with this id is one of these, waiting until its submission is committed, or refused."""
+        while (task := self._tasks.get(task_id)) is not None and not task.is_journaled:
+            if task.written is None or task.written.done():
+                # Its submitter was cancelled: its end comes behind its submission.
+                await task.over()
+            else:
+                await asyncio.wait([task.written])
+        return task is not None
+
     def run_by(self, runner: asyncio.Task[Any]) -> str | None:
         """The id of the task that this asyncio task runs, if it is one of these."""
         task = self._runners.get(runner)

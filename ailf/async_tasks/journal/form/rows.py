@@ -77,9 +77,9 @@ def spelled_key(key: str) -> str:
     return _UNSPELLABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", key)
 
 
-def metadata_path(key: str) -> str:
-    """The JSON path of a key (https://sqlite.org/json1.html#path_arguments)."""
-    return f'$."{spelled_key(key)}"'
+def metadata_path(*keys: str) -> str:
+    """The JSON path of a key, or of keys that lie in one another (https://sqlite.org/json1.html#path_arguments)."""
+    return "$" + "".join(f'."{spelled_key(key)}"' for key in keys)
 
 
 def key_in(path: str) -> str:

@@ -3,11 +3,10 @@
 Nothing here writes. It may import ``form`` and the values.
 """
 
+from ailf.async_tasks.journal.reading.filters import Query, Row
 from ailf.async_tasks.journal.reading.log_queries import last_logs_query, logs_query, status_query
 from ailf.async_tasks.journal.reading.pulse import Pulse
 from ailf.async_tasks.journal.reading.queries import (
-    Query,
-    Row,
     count_query,
     descendants_query,
     events_after_query,

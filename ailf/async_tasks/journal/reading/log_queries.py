@@ -3,7 +3,7 @@
 from sqlalchemy import bindparam, literal_column, select
 
 from ailf.async_tasks.journal.form import positional, task_logs, tasks
-from ailf.async_tasks.journal.reading.queries import Query, bound
+from ailf.async_tasks.journal.reading.filters import Query, bound
 
 LOWEST_LEVEL = -(2**31)
 """What no line is below."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from sqlalchemy.exc import DBAPIError
 
 from ailf.async_tasks.journal.form import Access, async_engine, connect, indexes, refuse_inherited, translated
+from ailf.async_tasks.journal.reading.filters import Query, Row
 from ailf.async_tasks.journal.reading.kinds import kind_of
-from ailf.async_tasks.journal.reading.queries import Query, Row
 from ailf.async_tasks.journal.reading.turnstile import Turnstile
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from ailf.async_tasks.journal.form.engine import (
     translated,
 )
 from ailf.async_tasks.journal.form.place import Names, close_untouched
-from ailf.async_tasks.journal.reading.queries import Query
+from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.errors import JournalError
 

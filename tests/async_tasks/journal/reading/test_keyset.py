@@ -96,6 +96,7 @@ WANTED: dict[str, tuple[Wanted, Callable[[Line], bool]]] = {
     ),
     "no state": (Wanted(statuses=()), lambda line: False),
     "name": (Wanted(name="work 3"), lambda line: line.name == "work 3"),
+    "name with stars": (Wanted(name="*rk 3*"), lambda line: line.name == "work 3"),
     "name and state": (
         Wanted(name="work 3", statuses=FAILED),
         lambda line: line.name == "work 3" and line.status == "failed",

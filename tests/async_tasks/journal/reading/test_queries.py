@@ -14,7 +14,7 @@ from ailf.async_tasks.journal.care import owners, retention
 from ailf.async_tasks.journal.form import indexes
 from ailf.async_tasks.journal.form.engine import Access, connect
 from ailf.async_tasks.journal.reading import queries, reports
-from ailf.async_tasks.journal.reading.queries import Query
+from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.readers import AsyncReader, Reader
 from ailf.async_tasks.journal.writing import statements
 from ailf.async_tasks.model import TaskFilter
@@ -53,12 +53,12 @@ HOT: dict[str, tuple[Query, str]] = {
     "newest of a status": (read(FAILED), "tasks_by_status (status=?)"),
     "unfinished": (read(tuple(UNFINISHED)), "tasks_by_status (status=?)"),
     "ended": (read(tuple(ENDED)), "tasks_by_status (status=?)"),
-    "by name": (read(name="work"), "tasks_by_name (name=?)"),
+    "by name": (read(names=("work",)), "tasks_by_name (name=?)"),
     "by parent": (read(parent_id="t1"), "tasks_by_parent (parent_id=?)"),
     "by parent and status": (read(FAILED, parent_id="t1"), "tasks_by_parent (parent_id=?)"),
     "quiet": (read(quiet_since=RECENT), "tasks_by_status (status=?)"),
     "descendants": (queries.descendants_query("t1"), "tasks_by_parent (parent_id=?)"),
-    "by name and status": (read(FAILED, name="work"), "tasks_by_name (name=?)"),
+    "by name and status": (read(FAILED, names=("work",)), "tasks_by_name (name=?)"),
     "created after": (read(created_after=RECENT), "tasks_by_created_at (created_at>?)"),
     "created before": (read(created_before=RECENT), "tasks_by_created_at (created_at<?)"),
     "created between": (
@@ -159,7 +159,7 @@ def test_a_hot_read_goes_by_its_index(connection: sqlite3.Connection, name: str)
 
 def test_the_newest_come_in_the_order_of_the_table(connection: sqlite3.Connection) -> None:
     """A page of the newest, of one status or of one name, reads as many rows as it has, and sorts none."""
-    for query in (read(), read(FAILED), read(name="work"), read(created_after=RECENT)):
+    for query in (read(), read(FAILED), read(names=("work",)), read(created_after=RECENT)):
         assert not [step for step in plan(connection, *query) if "TEMP B-TREE" in step]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ailf.async_tasks.journal.reading import reports
-from ailf.async_tasks.journal.reading.queries import Query, Shape, bound
+from ailf.async_tasks.journal.reading.filters import Query, Shape, bound
 from ailf.async_tasks.journal.reading.reports import lists, present, timeline
 from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import TaskStatus
@@ -36,7 +36,7 @@ QUICK = {
     "list --failed": reports.sorted_query(
         TaskFilter(statuses=(TaskStatus.FAILED,)), reports.Sort.CREATED, descending=True, limit=51
     ),
-    "list --name": reports.sorted_query(TaskFilter(name="x"), reports.Sort.CREATED, descending=True, limit=51),
+    "list --name": reports.sorted_query(TaskFilter(names=("x",)), reports.Sort.CREATED, descending=True, limit=51),
     "running": bound(present._RUNNING, {"limit": 5}),
     "latest": bound(present._LATEST[TaskStatus.FAILED], {"limit": 5}),
     "submitted": bound(present._SUBMITTED, {"since": LATE}),
@@ -59,7 +59,7 @@ def test_what_is_asked_often_reads_no_more_than_it_shows(connection: sqlite3.Con
 def test_the_same_query_is_built_once() -> None:
     """What differs in its values alone is the same text."""
     first, second = (
-        reports.sorted_query(TaskFilter(name=name), reports.Sort.NAME, descending=True, limit=5) for name in "ab"
+        reports.sorted_query(TaskFilter(names=(name,)), reports.Sort.NAME, descending=True, limit=5) for name in "ab"
     )
     assert first.sql is second.sql
     assert first.values != second.values

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ailf.async_tasks.journal.form import time_of, time_text
+from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.kinds import READ_CHARACTERS, kind_of
-from ailf.async_tasks.journal.reading.queries import Query
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.reading.reports.lines import EVERY, LINE_CHARACTERS
 from ailf.async_tasks.states import Reason, TaskStatus

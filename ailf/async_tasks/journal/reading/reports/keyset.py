@@ -16,11 +16,12 @@ from typing import Any
 from sqlalchemy import select
 
 from ailf.async_tasks.journal.form import named, storable, tasks, time_text
-from ailf.async_tasks.journal.reading.queries import (
+from ailf.async_tasks.journal.reading.filters import (
     ROWID,
     Query,
     Shape,
     conditions_of,
+    glob_of,
     metadata_value,
     shape_of,
     with_literals,
@@ -113,6 +114,7 @@ _KEYS = {Order.NAME: "tasks.name", Order.STATUS: "tasks.status", Order.ENDED: "t
 # The plus signs keep SQLite from taking an index for what is only looked at.
 _CONDITIONS = {
     "name": "+tasks.name = :name",
+    "name_like": "tasks.name GLOB :name_like",
     "parent_id": "+tasks.parent_id = :parent_id",
     "text": (
         r"(tasks.name LIKE :text ESCAPE '\' OR tasks.id LIKE :text ESCAPE '\' "
@@ -249,9 +251,12 @@ def _planned(
     """How the page is read, and the values of its conditions by the names of their parameters."""
     values: dict[str, Any] = {}
     for name in _CONDITIONS:
-        value = getattr(wanted, name)
+        value = getattr(wanted, name, None)
         if value is not None:
             values[name] = time_text(value) if isinstance(value, datetime) else storable(value)
+    if wanted.name is not None and "*" in wanted.name:
+        # As list_tasks has it.
+        values["name_like"] = glob_of(values.pop("name"))
     given = tuple(values)
     if wanted.text is not None:
         values["text"] = f"%{_escaped(values['text'])}%"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ailf.async_tasks.journal.reading.queries import Query
+from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.reading.reports.lines import LINE, Line, line_of
 

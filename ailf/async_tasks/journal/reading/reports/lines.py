@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ailf.async_tasks.journal.form import time_of
-from ailf.async_tasks.journal.reading.queries import Row
+from ailf.async_tasks.journal.reading.filters import Row
 from ailf.async_tasks.states import Reason, TaskStatus
 
 LINE_CHARACTERS = 300

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, literal_column, select
 
 from ailf.async_tasks.journal.form import Statement, storable, tasks
-from ailf.async_tasks.journal.reading.queries import ROWID, Query, Row, Shape, bound, compiled, conditions_of, shape_of
+from ailf.async_tasks.journal.reading.filters import ROWID, Query, Row, Shape, bound, compiled, conditions_of, shape_of
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.model import TaskFilter
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ailf.async_tasks.journal.form import stats_sql, time_of, time_text
-from ailf.async_tasks.journal.reading.queries import Query
+from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.reading.reports.lines import EVERY
 

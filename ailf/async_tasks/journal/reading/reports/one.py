@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from ailf.async_tasks.journal.form import owners, positional, task_event
-from ailf.async_tasks.journal.reading.queries import Query
+from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.reading.reports.lines import LINE, Line, Text, line_of
 from ailf.async_tasks.model import TaskEvent

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, func, literal_column, select
 
 from ailf.async_tasks.journal.form import positional, task_info, tasks, time_of, time_text
-from ailf.async_tasks.journal.reading.queries import ROWID, Query, bound
+from ailf.async_tasks.journal.reading.filters import ROWID, Query, bound
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.reading.reports.lines import LINE, Line, line_of
 from ailf.async_tasks.model import TaskInfo

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from ailf.async_tasks.journal.form import task_info, tasks, time_of, time_text
-from ailf.async_tasks.journal.reading.queries import Query, Row
+from ailf.async_tasks.journal.reading.filters import Query, Row
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.reading.reports.lines import LINE, Line, line_of
 from ailf.async_tasks.model import TaskInfo

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ailf.async_tasks.journal.form import last_said_sql
-from ailf.async_tasks.journal.reading.queries import Query
+from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.reading.reports.lines import LINE, Line, line_of
 
