@@ -229,11 +229,12 @@ async def test_a_text_that_is_too_long_is_cut_short_and_said(
     ):
 
         async def verbose() -> None:
-            current_task().update_progress(50, "x" * 2_000_000)
+            raise ValueError("é" * 900_000)
 
-        await manager.result(await manager.submit(verbose()))
-        received = await take(events, 4)
-    assert [event.seq for event in received] == [1, 2, 3, 4]
+        await manager.wait_for_task(await manager.submit(verbose()))
+        await manager.wait_for_task(await manager.submit(asyncio.sleep(0)))
+        received = await take(events, 6)
+    assert [event.seq for event in received] == [1, 2, 3, 4, 5, 6]
     assert "characters more in the journal" in str(received[2].message)
     assert "Event 3 was too long for Redis" in caplog.text
 
