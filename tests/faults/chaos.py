@@ -29,9 +29,13 @@ from ailf.async_tasks.journal.care.locks import LOCK_PATTERN
 from ailf.async_tasks.journal.form import owners_folder
 from tests.faults.check import assert_sound, ends_in, recover
 from tests.faults.children import CONTEXT, PATIENCE_SECONDS
-from tests.faults.worker import FORK, work
+from tests.faults.worker import COPY, FORK, work
 
 WORKERS = 4
+
+LONGEST_CHILD_SECONDS = 5.0
+"""After which time no child of a worker's fork tries to use the journal any more, on a busy machine."""
+
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
@@ -68,6 +72,7 @@ class Worker:
     def kill(self) -> None:
         """End it with SIGKILL."""
         self.was_killed = True
+        assert self.process.is_alive(), (self.name, self.process.exitcode, self.said[-3:])
         os.kill(self.process.pid, signal.SIGKILL)
         self._gone()
 
@@ -92,6 +97,7 @@ class Chaos:
         self._random = Random(seed)
         self._workers: list[Worker] = []
         self._all: list[Worker] = []
+        self._forked_at = 0.0
         self.figures: Counter[str] = Counter()
 
     def run(self, seconds: float) -> Counter[str]:
@@ -108,10 +114,19 @@ class Chaos:
             self._restart,
             self._fork,
             self._tidy_up,
+            self._take_log,
+            self._copy,
+            self._move_away,
+            self._link,
         )
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self._random.choice(actions)()
+            try:
+                self._random.choice(actions)()
+            except ProcessLookupError:
+                # Nobody but the tormentor ends a worker.
+                dead = [worker for worker in self._workers if not worker.process.is_alive()]
+                raise AssertionError([(one.name, one.process.exitcode, one.said[-3:]) for one in dead]) from None
             # Here and below the random length is the disturbance itself: nothing is waited for.
             time.sleep(self._random.uniform(0.01, 0.2))
         for worker in self._workers:
@@ -145,7 +160,45 @@ class Chaos:
         os.kill(worker.process.pid, signal.SIGCONT)
         self.figures["paused"] += 1
 
+    def _take_log(self) -> None:
+        """Delete the log, its index, or both, from under everybody; there are always some alive who have read it."""
+        if len(self._at_work()) < WORKERS:
+            return
+        for suffix in self._random.choice((("-wal",), ("-shm",), ("-wal", "-shm"))):
+            self._journal.with_name(f"{self._journal.name}{suffix}").unlink(missing_ok=True)
+        self.figures["logs taken away"] += 1
+
+    def _copy(self) -> None:
+        if ready := self._at_work():
+            os.kill(self._random.choice(ready).process.pid, COPY)
+            self.figures["read by a worker itself"] += 1
+
+    def _move_away(self) -> None:
+        """Rename the journal for a while; nobody starts meanwhile, who would make a new one."""
+        if len(self._at_work()) < WORKERS or time.monotonic() < self._forked_at + LONGEST_CHILD_SECONDS:
+            return
+        away = self._journal.with_name("away.db")
+        self._journal.rename(away)
+        time.sleep(self._random.uniform(0.01, 0.3))
+        away.rename(self._journal)
+        self.figures["moved away"] += 1
+
+    def _link(self) -> None:
+        """Give the journal a second name for a while: who starts is refused, who is at work goes on."""
+        if not self._at_work():
+            return
+        link = self._journal.with_name("link.db")
+        link.hardlink_to(self._journal)
+        time.sleep(self._random.uniform(0.01, 0.3))
+        link.unlink()
+        self.figures["linked"] += 1
+
+    def _at_work(self) -> list[Worker]:
+        """Those that have started, and listen to signals."""
+        return [one for one in self._workers if any(line["what"] != "not started" for line in one.said)]
+
     def _fork(self) -> None:
+        self._forked_at = time.monotonic()
         # One that has not said anything may not listen to signals yet.
         if ready := [worker for worker in self._workers if worker.said]:
             os.kill(self._random.choice(ready).process.pid, FORK)

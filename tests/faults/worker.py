@@ -23,6 +23,10 @@ FORK = signal.SIGUSR1
 """Has a worker fork a child."""
 
 
+COPY = signal.SIGUSR2
+"""Has a worker read its own journal's bytes, as programs do that copy or hash it: that drops SQLite's locks."""
+
+
 class _Worker:
     def __init__(self, pipe: Connection, journal: Path, name: str, seed: int) -> None:
         self._pipe = pipe
@@ -39,6 +43,7 @@ class _Worker:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pipe.fileno(), self._is_told_to_stop.set)
         loop.add_signal_handler(FORK, self._fork)
+        loop.add_signal_handler(COPY, self._copy)
         while True:
             try:
                 await self._manager.start()
@@ -49,6 +54,10 @@ class _Worker:
         await asyncio.gather(*(self._one_after_the_other() for _ in range(AT_A_TIME)))
         await asyncio.gather(*self._children)
         await self._manager.stop(drain=0.05)
+
+    def _copy(self) -> None:
+        with suppress(FileNotFoundError):
+            self._journal.read_bytes()
 
     def _fork(self) -> None:
         lives = self._random.uniform(0, 0.5)
@@ -96,15 +105,24 @@ class _Worker:
                 await asyncio.sleep(self._random.uniform(0, 0.03))
                 await self._manager.cancel_task(task_id)
             else:
-                with suppress(TaskFailedError, TaskCancelledError):
+                with suppress(TaskFailedError, TaskCancelledError, JournalError):
                     await self._manager.result(task_id)
-            self._say_end(task_id)
+            await self._say_end(task_id)
             await asyncio.sleep(self._random.uniform(0, 0.02))
 
-    def _say_end(self, task_id: str) -> None:
-        info = self._manager.get_task_info(task_id)
-        assert info is not None, f"{task_id} is gone"
-        self._say("ended", id=task_id, status=str(info.status))
+    async def _say_end(self, task_id: str) -> None:
+        while True:
+            try:
+                info = self._manager.get_task_info(task_id)
+            except JournalError:
+                # It cannot be read while it cannot be opened anew, on a full disk for one.
+                await asyncio.sleep(0.02)
+                continue
+            assert info is not None, f"{task_id} is gone"
+            if info.status.is_ended:
+                self._say("ended", id=task_id, status=str(info.status))
+                return
+            await asyncio.sleep(0.02)
 
     def _say(self, what: str, **more: Any) -> None:
         self._pipe.send({"what": what, **more})

@@ -91,10 +91,11 @@ class Journal:
     ) -> None:
         self.path = path
         self.owner = owner
-        self.reader = Reader(path, indexed, door.assert_here)
-        self.areader = AsyncReader(path, door.assert_here)
+        self.reader = Reader(path, indexed, door.assert_here, self._is_ready)
+        self.areader = AsyncReader(path, door.assert_here, self._is_ready)
         self.pulse = pulse
-        door.admit(self.reader, self.areader, pulse)
+        # Those first that the event loop has to let go: a read that waits in its thread would hold them up.
+        door.admit(self.areader, self.reader, pulse)
         self.is_inherited = False
         self._lock = lock
         self._door = door
@@ -296,6 +297,13 @@ class Journal:
         with suppress(sqlite3.Error):
             self._connection.execute("PRAGMA busy_timeout=0")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _is_ready(self) -> bool:
+        """Whether a connection that reads may be opened; a journal whose log was taken away is opened anew first."""
+        if self._writer is None or not self._door.is_without_log:
+            return True
+        self._writer.look_after_the_place()
+        return False
 
     @property
     def _connection(self) -> sqlite3.Connection:

@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS alembic_version (
 """Where Alembic finds the revision of a database."""
 
 
+LARGE_BYTES = 256 * 1024 * 1024
+"""From which size on a journal is not sorted in memory."""
+
+
 class Revision(NamedTuple):
     """One step of the schema."""
 
@@ -81,9 +85,11 @@ def migrate(path: Path, folder: Path, *, upgrade: bool, to: str, guard: Guard = 
     revisions = all_revisions(folder)
     with closing(connect(path, Access.WRITE)) as connection:
         # A table that is made anew is dropped and renamed: with foreign keys on, that would delete the events of
-        # every task. And an index of a large table is sorted in a file, not in memory.
+        # every task.
         connection.execute("PRAGMA foreign_keys=OFF")
-        connection.execute("PRAGMA temp_store=DEFAULT")
+        if path.stat().st_size > LARGE_BYTES:
+            # What is sorted for an index is kept in a file, though there may be no room for one elsewhere.
+            connection.execute("PRAGMA temp_store=DEFAULT")
         connection.execute("BEGIN IMMEDIATE")
         try:
             guard(connection)

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SHUT_SECONDS = 0.01
-"""How long an awaitable read rests while the journal is being opened anew."""
+READY_PATIENCE_SECONDS = 1.0
+"""How long a read waits until a journal whose log was taken away is opened anew, which takes some milliseconds ..."""
+
+READY_LOOK_SECONDS = 0.002
+"""... and how often it looks."""
 
 
 class Reader:
@@ -33,6 +37,7 @@ class Reader:
         path: Path,
         indexed: frozenset[str] | None = None,
         assert_here: Callable[[], None] = lambda: None,
+        is_ready: Callable[[], bool] = lambda: True,
         *,
         patience_seconds: float | None = None,
     ) -> None:
@@ -42,12 +47,14 @@ class Reader:
             path: the journal.
             indexed: the JSON paths of the keys of the metadata that have an index, where that is known.
             assert_here: raises where another file is at the path by now.
+            is_ready: whether what is read is the journal: not while its log is gone.
             patience_seconds: how long a read waits for a lock; None is as long as every connection does.
         """
         self._path = path
         self._patience_ms = None if patience_seconds is None else round(patience_seconds * 1000)
         self._indexed = indexed
         self._assert_here = assert_here
+        self._is_ready = is_ready
         self._turnstile = Turnstile()
         # As many as threads have read at a time; a connection is for one thread at a time.
         self._idle: deque[sqlite3.Connection] = deque()
@@ -70,10 +77,26 @@ class Reader:
             JournalError: the journal cannot be read.
         """
         refuse_inherited(self._path)
+        until = time.monotonic() + READY_PATIENCE_SECONDS
+        while True:
+            answer = self._once(question, is_last=time.monotonic() > until)
+            if answer is not None:
+                return answer[0]
+            while not self._is_ready() and time.monotonic() < until:
+                time.sleep(READY_LOOK_SECONDS)
+
+    def _once(self, question: Callable[[sqlite3.Connection], T], *, is_last: bool) -> tuple[T] | None:
+        """An answer; None where it may not be the journal's: with its log gone, SQLite reads a bit of each state."""
         with translated(self._path, "read"):
             self._turnstile.enter()
             try:
-                return self._ask(question)
+                answer = (self._ask(question),)
+            except Exception:
+                if is_last or self._is_ready():
+                    raise
+                return None
+            else:
+                return answer if is_last or self._is_ready() else None
             finally:
                 self._turnstile.leave()
 
@@ -141,9 +164,15 @@ class Reader:
 class AsyncReader:
     """Reads without blocking the event loop."""
 
-    def __init__(self, path: Path, assert_here: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        assert_here: Callable[[], None] = lambda: None,
+        is_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._path = path
         self._assert_here = assert_here
+        self._is_ready = is_ready
         self._turnstile = Turnstile()
         self._engine: AsyncEngine | None = None
         self._reads: set[asyncio.Task[list[Row]]] = set()
@@ -161,15 +190,30 @@ class AsyncReader:
         return await asyncio.shield(read)
 
     async def _rows(self, query: Query) -> list[Row]:
-        while not self._turnstile.try_to_enter():  # noqa: ASYNC110 - it is opened by a thread
-            await asyncio.sleep(SHUT_SECONDS)
+        until = time.monotonic() + READY_PATIENCE_SECONDS
+        while True:
+            rows = await self._once(query, is_last=time.monotonic() > until)
+            if rows is not None:
+                return rows
+            while not self._is_ready() and time.monotonic() < until:  # noqa: ASYNC110 - a thread opens it anew
+                await asyncio.sleep(READY_LOOK_SECONDS)
+
+    async def _once(self, query: Query, *, is_last: bool) -> list[Row] | None:
+        while not self._turnstile.try_to_enter():  # noqa: ASYNC110 - a thread opens it
+            await asyncio.sleep(READY_LOOK_SECONDS)
         try:
             with translated(self._path, "read"):
                 self._assert_here()
                 # Made when it is needed, which in many a program it never is.
                 self._engine = self._engine or async_engine(self._path)
                 async with self._engine.connect() as connection:
-                    return await _afetched(connection, query)
+                    rows = await _afetched(connection, query)
+        except Exception:
+            if is_last or self._is_ready():
+                raise
+            return None
+        else:
+            return rows if is_last or self._is_ready() else None
         finally:
             self._turnstile.leave()
 

@@ -40,15 +40,19 @@ class Batch:
     and ends. The events are one group, in the order in which everything happened.
     """
 
-    def __init__(self, owner_id: str, now: Microseconds) -> None:
+    def __init__(self, owner_id: str, now: Microseconds, before: Microseconds = 0) -> None:
         """Begin with none.
 
         Args:
             owner_id: whose changes they are.
             now: the time of the transaction, in which a task that starts may begin to run.
+            before: the same of the transaction before, in which the other tasks have started at the latest.
         """
         self._owner_id = owner_id
         self.now = now
+        self._before = before
+        # A task that was cancelled while its start was written ended no earlier than it started.
+        self._starting: set[str] = set()
         self._inserts: list[Row] = []
         self._starts: list[Row] = []
         # Only the last progress of a task is worth an UPDATE; each one is an event.
@@ -73,6 +77,7 @@ class Batch:
             self._events.append((change.task_id, microseconds_text(change.at), _LEFT_OUT, None, text))
         else:
             at = microseconds_text(max(change.at, self.now))
+            self._starting.add(change.task_id)
             self._starts.append((at, change.task_id, self._owner_id))
             self._events.append((change.task_id, at, _STARTED, None, None))
 
@@ -83,6 +88,7 @@ class Batch:
         if change.starts:
             # One INSERT says that it was submitted and started, and two events.
             status, started_at = _RUNNING, microseconds_text(max(change.at, self.now))
+            self._starting.add(task_id)
             self._events.append((task_id, started_at, _STARTED, None, None))
         self._has_timeouts |= change.timeout is not None
         self._has_parents |= change.parent_id is not None
@@ -96,10 +102,10 @@ class Batch:
         if type(progress) is float:
             self._has_fractions = True
         self._progress[task_id] = (progress, message)
-        self._events.append((task_id, microseconds_text(change.at), _PROGRESS, progress, message))
+        self._events.append((task_id, self._time_of(change), _PROGRESS, progress, message))
 
     def _end(self, change: Ended) -> None:
-        task_id, at, outcome = change.task_id, microseconds_text(change.at), change.outcome
+        task_id, at, outcome = change.task_id, self._time_of(change), change.outcome
         if outcome.status is TaskStatus.COMPLETED:
             result_format = None if change.result_format is None else _WORD[change.result_format]
             self._completions.append((change.progress, at, change.result, result_format, task_id, self._owner_id))
@@ -116,6 +122,10 @@ class Batch:
             )
         )
         self._events.append((task_id, at, _WORD[EVENT_OF_STATUS[outcome.status]], None, error or reason))
+
+    def _time_of(self, change: Progressed | Ended) -> str:
+        """When it happened, and no earlier than the start of its task may have been written down."""
+        return microseconds_text(max(change.at, self.now if change.task_id in self._starting else self._before))
 
     def _progress_rows(self) -> list[Row]:
         owner = self._owner_id

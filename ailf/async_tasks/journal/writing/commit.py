@@ -14,7 +14,7 @@ from ailf.async_tasks.journal.writing.door import Door
 from ailf.async_tasks.journal.writing.log_book import LogBook
 from ailf.async_tasks.journal.writing.refusals import refusal_of
 from ailf.async_tasks.journal.writing.statements import TOUCH_OWNER
-from ailf.async_tasks.model import Logged
+from ailf.async_tasks.model import Change, Ended, LeftOut, Logged, Progressed, Started, Submitted
 from ailf.errors import AilfError, JournalError, TaskConflictError
 
 T = TypeVar("T")
@@ -27,6 +27,17 @@ BUSY_TRY_MILLISECONDS = 250
 
 COMMITS_A_CHECKPOINT = 600
 """After how many commits the log is brought into the file: of some ten pages each, about 25 MB of log."""
+
+IS_THERE: Mapping[type[Change], str] = {
+    Submitted: "SELECT 1 FROM tasks WHERE id = ?",
+    Ended: "SELECT 1 FROM tasks WHERE id = ? AND completed_at IS NOT NULL",
+    Started: "SELECT 1 FROM tasks WHERE id = ? AND started_at IS NOT NULL",
+    Progressed: "SELECT 1 FROM tasks WHERE id = ?",
+    LeftOut: "SELECT 1 FROM tasks WHERE id = ?",
+}
+"""By kind of change, how to see that it is in the journal. What has no row of its own is taken to be."""
+
+IS_THERE_ORDER = tuple(IS_THERE)
 
 STALE_MICROSECONDS = 20_000
 """A batch that waited longer for the lock is made anew, with the time at which its tasks may really start."""
@@ -74,22 +85,29 @@ class Committer:
         # Committed, but perhaps into a log that nobody will find: told when that is known.
         self._unsure: list[Record] = []
         self._commits = 0
+        self._last_time = 0
 
     def can_be_refused(self, record: Record) -> bool:
         """Whether a record that was not written may be given up: of one that may be in the journal, nobody knows."""
         return can_be_refused(record) and not any(record is other for other in self._unsure)
 
     def confirmed(self) -> list[Record]:
-        """Those of an earlier batch of which it is known by now that they are in the journal.
+        """Those of an earlier batch of which it is known by now that they are in the journal; the others are not.
 
         Raises:
             JournalError: it cannot be known yet.
         """
         if not self._unsure:
             return []
-        self._door.enter()
+        is_there = self._is_there(self._unsure)
         unsure, self._unsure = self._unsure, []
-        return unsure
+        return unsure if is_there else []
+
+    def _is_there(self, records: Sequence[Record]) -> bool:
+        """Whether a transaction with these records is in the journal: it is as a whole, if any of them is."""
+        connection = self._door.enter()
+        change = min((change for change, _, _ in records), key=lambda change: IS_THERE_ORDER.index(type(change)))
+        return connection.execute(IS_THERE[type(change)], (change.task_id,)).fetchone() is not None
 
     def write(self, records: list[Record], lines: list[Logged]) -> Written:
         """Commit a batch.
@@ -179,6 +197,7 @@ class Committer:
         connection = self._begin()
         if _microseconds() - batch.now > STALE_MICROSECONDS:
             batch = self._batch_of(records)
+        self._last_time = batch.now
         batch.execute(connection)
         if lines:
             self._book.write(connection, lines)
@@ -200,7 +219,9 @@ class Committer:
                 continue
             connection.execute("SAVEPOINT one")
             try:
-                self._batch_of([record]).execute(connection)
+                batch = self._batch_of([record])
+                batch.execute(connection)
+                self._last_time = batch.now
             except Exception as error:
                 if is_about_the_journal(error):
                     raise
@@ -219,7 +240,7 @@ class Committer:
         return Written(refusals, kept, why)
 
     def _batch_of(self, records: Sequence[Record]) -> Batch:
-        batch = Batch(self._owner_id, _microseconds())
+        batch = Batch(self._owner_id, _microseconds(), self._last_time)
         for change, _, _ in records:
             batch.add(change)
         return batch
@@ -234,12 +255,14 @@ class Committer:
     def _commit(self, connection: sqlite3.Connection, records: list[Record], lines: list[Logged]) -> None:
         connection.execute("COMMIT")
         try:
-            self._door.leave()
+            is_there = self._door.leave() or not records or self._is_there(records)
         except Exception:
             self._unsure = records
             # Those nobody waits for: they are where the commit is.
             lines.clear()
             raise
+        if not is_there:
+            raise JournalError(f"The log of the journal {self._door.path} was taken away with the last commit in it.")
         self.is_committed = True
 
     def _undo(self) -> None:

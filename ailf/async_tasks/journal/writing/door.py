@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ailf.async_tasks.journal.form import (
+    BUSY_TIMEOUT_SECONDS,
     Access,
     Displacement,
     Durability,
@@ -109,6 +110,15 @@ class Door:
             self._counter = counter
         return Displacement.OVERWRITTEN if self._is_overwritten else change
 
+    @property
+    def is_without_log(self) -> bool:
+        """Whether the journal is there, and is to be opened anew."""
+        if self._is_closed:
+            return False
+        change = change_between(self._place, self._names.look())
+        is_whole = self._connection is not None and self._rescued is None
+        return change is Displacement.LOG or (change is Displacement.NONE and not is_whole)
+
     def assert_here(self) -> None:
         """For who only reads: see that a connection that is opened now leads to the same files.
 
@@ -119,7 +129,7 @@ class Door:
         if self._is_closed:
             # With its last connection SQLite takes the log away itself.
             return
-        if change is Displacement.LOG or self._connection is None:
+        if change is Displacement.LOG or self._connection is None or self._rescued is not None:
             raise self._log_gone()
 
     def _assert_ours(self) -> Displacement:
@@ -158,14 +168,19 @@ class Door:
         finally:
             self._let_guests_in()
 
-    def leave(self) -> None:
+    def leave(self) -> bool:
         """After a commit, before anybody is told of it: make sure that it went into the journal.
 
+        Returns:
+            Whether it did; else the journal was opened anew, and the commit is in it or not.
+
         Raises:
-            JournalError: it did not, or nobody can tell.
+            JournalError: nobody can tell yet.
         """
-        if self._names.look() != self._place:
-            self.enter()
+        if self._names.look() == self._place:
+            return True
+        self.enter()
+        return False
 
     def roll_back(self) -> None:
         """End a transaction that failed, if there is one: SQLite ends it by itself after some errors."""
@@ -220,7 +235,7 @@ class Door:
             # index of the vanished log. A manager lets go by itself when it looks.
             # A number of a file that is gone may be another file's by now, one of the new log's for instance.
             if self._place.log_index not in self._names.look() and descriptors_of(self._place.log_index):
-                raise self._log_gone()
+                raise self._log_gone(because_of_others=True)
             connection = self._connect()
             place = self._names.look()
             if place.file != self._place.file:
@@ -228,7 +243,11 @@ class Door:
                 raise self._moved()
             self._connection, self._place = connection, place
             self._counter = change_counter(place)
-            self._let_guests_in()
+            # Whoever is just committing with the vanished index does not write where the next commits come.
+            with suppress(sqlite3.Error):
+                connection.execute("PRAGMA busy_timeout=0")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}")
         if self._rescued is not None:
             rescue.bring_over(self._connection, self._rescued, self.path)
             self._rescued.unlink(missing_ok=True)
@@ -248,8 +267,9 @@ class Door:
             "a journal's place, use `ailf journal restore BACKUP`."
         )
 
-    def _log_gone(self) -> JournalError:
+    def _log_gone(self, *, because_of_others: bool = False) -> JournalError:
+        why = ": this process has other connections to it. Close those of your own" if because_of_others else ""
         return JournalError(
             f"The log of the journal {self.path} was taken away while it was in use, and the journal cannot be opened "
-            "anew yet: this process still has connections to it. Close those of your own; all that waits is kept."
+            f"anew yet{why}; it is tried again and again, and all that waits is kept."
         )

@@ -102,6 +102,12 @@ def copy_of(connection: sqlite3.Connection, path: Path) -> Path | None:
             target.execute("PRAGMA journal_mode=DELETE").fetchall()
             if _is_whole(target):
                 return copy
+    except sqlite3.DatabaseError:
+        copy.unlink(missing_ok=True)
+        # Whether it was the source that could not be read, or the copy not be written.
+        if _is_whole(connection):
+            raise
+        return None
     except BaseException:
         copy.unlink(missing_ok=True)
         raise
@@ -109,10 +115,10 @@ def copy_of(connection: sqlite3.Connection, path: Path) -> Path | None:
     return None
 
 
-def _is_whole(copy: sqlite3.Connection) -> bool:
+def _is_whole(connection: sqlite3.Connection) -> bool:
     try:
-        [(application_id,)] = copy.execute("PRAGMA application_id").fetchall()
-        [(found,)] = copy.execute("PRAGMA quick_check(1)").fetchall()
+        [(application_id,)] = connection.execute("PRAGMA application_id").fetchall()
+        [(found,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.DatabaseError:
         return False
     return bool(application_id == APPLICATION_ID and found == "ok")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ailf.async_tasks.encoding import encode_result
-from ailf.async_tasks.journal.form.rows import encode_metadata
+from ailf.async_tasks.journal.form.rows import encode_metadata, microseconds_text
 from ailf.async_tasks.journal.writing.batch import Batch
 from ailf.async_tasks.journal.writing.statements import LEAST_ROWS_FOR_JSON
 from ailf.async_tasks.model import Change, Ended, Outcome, Progressed, Started, Submitted
@@ -79,3 +79,14 @@ def test_many_at_once_are_written_as_one_by_one(
     together = [[change for life in lives for change in life]]
     alone = [[change] for life in lives for change in life]
     assert written(connection, together) == written(connection, alone)
+
+
+def test_a_task_ends_no_earlier_than_it_started() -> None:
+    """It may have been cancelled while its start was being written, in this transaction or the one before."""
+    submitted = Submitted("t1", START, "work", None, "{}", starts=True)
+    end = Ended("t1", START - 50, TaskStatus.RUNNING, Outcome(TaskStatus.CANCELLED, Reason.CANCELLED))
+    together, later = Batch("o1", START), Batch("o1", START + 100, START)
+    together.add(submitted)
+    for batch in (together, later):
+        batch.add(end)
+        assert batch._events[-1][1] == batch._ends[-1][2] == microseconds_text(START)
