@@ -15,6 +15,7 @@
     │   └── WaitTimeoutError (also a TimeoutError)   the task was still unfinished when the wait ran out
     ├── JournalError                                 the journal cannot be opened, read or written
     │   ├── NotAJournalError                         the file is something else: it was left as it was
+    │   ├── EventsDeletedError                       the clean-up has deleted events that were to come next
     │   ├── JournalVersionError                      the journal's schema is not one that this release works with
     │   ├── TaskConflictError                        the journal holds another state of the task than this process
     │   └── UnwrittenChangesError                    the manager stopped with changes that it could not write
@@ -48,6 +49,7 @@ __all__ = [
     "DocumentNotFoundError",
     "DocumentTooLargeError",
     "DuplicateTaskError",
+    "EventsDeletedError",
     "InvalidArgumentError",
     "InvalidTypeError",
     "JournalError",
@@ -183,6 +185,18 @@ class NotAJournalError(JournalError):
 
 class JournalVersionError(JournalError):
     """The journal's schema is newer than this release knows, or older and not to be migrated."""
+
+
+class EventsDeletedError(JournalError):
+    """The clean-up has deleted events that were to come next: what is told from here on is not the whole of it.
+
+    Attributes:
+        resume_after: the ``seq`` after which all that is left can be read, as in ``watch(after=error.resume_after)``.
+    """
+
+    def __init__(self, message: str, *, resume_after: int) -> None:
+        super().__init__(message)
+        self.resume_after = resume_after
 
 
 class TaskConflictError(JournalError):

@@ -21,6 +21,9 @@ MAX_ID_CHARACTERS = 255
 MAX_MESSAGE_CHARACTERS = 10_000
 """How much of a progress message is kept."""
 
+NOW = -1
+"""Instead of the number of an event: whichever is the last."""
+
 IN_MEMORY = ":memory:"
 """Asks for a private journal, as SQLite's own name for a database that no file holds."""
 
@@ -278,6 +281,20 @@ def count(value: object, what: str, *, least: int = 0) -> int:
     if not least <= value < 2**63:
         raise InvalidArgumentError(f"{what} is {shown(value)}; give a whole number from {least} on.")
     return value
+
+
+def position(value: object) -> int | None:
+    """After which event to begin: its number; None is the first one that is there, -1 the last.
+
+    Raises:
+        InvalidTypeError: it is neither a whole number nor "now".
+        InvalidArgumentError: it is negative.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and value == "now":
+        return NOW
+    return count(value, "after")
 
 
 def retention_policy(value: RetentionArgument) -> dict[TaskStatus, timedelta]:

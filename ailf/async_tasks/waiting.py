@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from ailf.async_tasks import arguments
 from ailf.async_tasks.endings import value_of
+from ailf.async_tasks.journal.reading import last_event_query
 from ailf.async_tasks.log_watching import follow_logs
 from ailf.async_tasks.model import Ending, LogLine, TaskEvent
 from ailf.async_tasks.reads import Reads
@@ -69,28 +70,38 @@ class Waiting(Reads):
             raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
         return value_of(task_id, ending)
 
-    async def watch(self, task_id: str | None = None, *, after: int | None = None) -> AsyncIterator[TaskEvent]:
+    def watch(
+        self, task_id: str | None = None, *, after: int | Literal["now"] | None = None
+    ) -> AsyncIterator[TaskEvent]:
         """Iterate over events: those that the journal has, then each new one, with no gap between the two.
+
+        What is wrong with the arguments is raised by the call, before the first step.
 
         Args:
             task_id: a task, after whose last event the iteration ends; None is every task, until ``stop``.
-            after: the ``seq`` of an event, to begin after it; None is from the first event on.
+            after: the ``seq`` of an event, to begin after it; "now" begins with what happens from this call on;
+                None is from the first event on that the journal still has.
 
-        Yields:
+        Returns:
             The events, in the order of their ``seq``.
 
         Raises:
+            EventsDeletedError: on the way: the clean-up has deleted events that were to come next. Its
+                ``resume_after`` says after which event to go on.
+            InvalidTypeError: ``after`` is neither a whole number nor "now".
+            InvalidArgumentError: it is negative.
             TaskNotFoundError: the task is unknown.
             NotStartedError: the manager was not started.
             ManagerError: called on another event loop than ``start``.
             JournalError: the journal cannot be read.
         """
         session = self._here()
-        begin = 0 if after is None else arguments.count(after, "after")
+        begin = arguments.position(after)
         if task_id is not None and self.get_task_info(task_id) is None:
             raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
-        async for event in follow(session.journal.areader, session.commits, task_id, begin):
-            yield event
+        if begin == arguments.NOW:
+            [(begin,)] = session.journal.reader.rows(last_event_query())
+        return follow(session.journal.areader, session.commits, task_id, begin)
 
     async def watch_logs(
         self, task_id: str, *, level: str | int | None = None, after: int | None = None

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from ailf.async_tasks.journal.form import task_event, task_info
-from ailf.async_tasks.journal.reading import AsyncReader, events_after_query, task_query
+from ailf.async_tasks.journal.reading import AsyncReader, followed_query, task_query
 from ailf.async_tasks.model import TaskEvent
 from ailf.async_tasks.states import ENDED, EVENT_OF_STATUS
+from ailf.errors import EventsDeletedError
 
 EVENTS_A_READ = 500
 """How many events one query fetches, so that a long history is never in memory as a whole."""
@@ -69,7 +70,9 @@ class Commits:
                 await self._nobody_watches.wait()
 
 
-async def follow(reader: AsyncReader, commits: Commits, task_id: str | None, after: int) -> AsyncIterator[TaskEvent]:
+async def follow(
+    reader: AsyncReader, commits: Commits, task_id: str | None, after: int | None
+) -> AsyncIterator[TaskEvent]:
     """The events of one task or of all, those of the past and then each new one.
 
     The journal is read again whenever something was committed, from the last event seen on; since
@@ -78,27 +81,42 @@ async def follow(reader: AsyncReader, commits: Commits, task_id: str | None, aft
     Args:
         reader: reads the journal.
         commits: says when to read it again.
-        task_id: the task, after whose last event, or deletion, the iteration ends; None is every task.
-        after: the number of the event after which to begin.
+        task_id: the task, after whose last event the iteration ends; None is every task.
+        after: the number of the event after which to begin; None begins with the first that is there.
+
+    Raises:
+        EventsDeletedError: events that were to come next have been deleted.
     """
     watcher = commits.add()
     has_ended = False
+    position = after or 0
+    # Up to which event deletions are known of: where history begins is no gap for one who asks for what there is.
+    known = after
     try:
         while True:
             watcher.clear()
             is_last_read = has_ended or commits.is_over
-            rows = await reader.rows(events_after_query(after, task_id, EVENTS_A_READ))
-            for row in rows:
-                event = task_event(row)
-                after = event.seq
+            rows = await reader.rows(followed_query(position, task_id, EVENTS_A_READ))
+            deleted = int(rows[0][0])
+            known = deleted if known is None else known
+            gap = deleted if task_id is None and deleted > max(known, position) else None
+            events = [task_event(row[1:]) for row in rows if row[1] is not None]
+            for event in events:
+                if gap is not None and event.seq > gap:
+                    # All that is left of what comes before has been told.
+                    raise _gap(known, gap)
+                position = event.seq
                 yield event
                 if task_id is not None and event.kind in LAST_EVENTS:
                     return
-            if len(rows) == EVENTS_A_READ:
+            if len(events) == EVENTS_A_READ:
                 continue
+            if gap is not None:
+                raise _gap(known, gap)
             if is_last_read:
                 return
-            has_ended = task_id is not None and not rows and await _has_ended(reader, task_id)
+            if task_id is not None and not events:
+                has_ended = await _has_ended(reader, task_id, position, deleted)
             if has_ended:
                 continue
             await watcher.wait()
@@ -106,7 +124,21 @@ async def follow(reader: AsyncReader, commits: Commits, task_id: str | None, aft
         commits.discard(watcher)
 
 
-async def _has_ended(reader: AsyncReader, task_id: str) -> bool:
-    """Whether a task has ended, or is gone, so that it has no events but those in the journal now."""
+def _gap(known: int, deleted: int) -> EventsDeletedError:
+    return EventsDeletedError(
+        f"Events between {known} and {deleted} have been deleted with their tasks, which were kept for their time: "
+        f"go on with watch(after={deleted}), or keep tasks for longer (retention).",
+        resume_after=deleted,
+    )
+
+
+async def _has_ended(reader: AsyncReader, task_id: str, position: int, deleted: int) -> bool:
+    """Whether a task has ended, or is gone with nothing left untold, so that no event of it comes any more.
+
+    Raises:
+        EventsDeletedError: it was deleted before all of its events were read.
+    """
     rows = await reader.rows(task_query(task_id))
+    if not rows and deleted > position:
+        raise _gap(position, deleted)
     return not rows or task_info(rows[0]).status.is_ended

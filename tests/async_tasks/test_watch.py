@@ -10,7 +10,7 @@ import pytest
 
 from ailf.async_tasks import EventKind, TaskEvent, TaskManager
 from ailf.async_tasks.watching import EVENTS_A_READ
-from ailf.errors import InvalidArgumentError, InvalidTypeError, NotStartedError, TaskNotFoundError
+from ailf.errors import EventsDeletedError, InvalidArgumentError, InvalidTypeError, NotStartedError, TaskNotFoundError
 from tests.conftest import PATIENCE_SECONDS
 
 S, R, P, C = EventKind.SUBMITTED, EventKind.STARTED, EventKind.PROGRESS, EventKind.COMPLETED
@@ -170,3 +170,66 @@ async def test_what_cannot_be_watched_is_refused(journal: Path) -> None:
         for bad, error in ((-1, InvalidArgumentError), ("1", InvalidTypeError), (1.5, InvalidTypeError)):
             with pytest.raises(error):
                 await everything(manager.watch(after=bad))
+
+
+async def test_promise_2_a_watcher_is_told_of_what_was_deleted_before_it_could_read_it(journal: Path) -> None:
+    """All that is left comes first, then an error that says after which event to go on; and from there on, all."""
+    async with TaskManager(journal, retention=0, cleanup_interval=3600) as manager:
+        await manager.result(await manager.submit(asyncio.sleep(0)))
+        watcher = manager.watch()
+        first = await anext(watcher)
+        assert first.seq == 1
+        ids = await asyncio.gather(*(manager.submit(asyncio.sleep(0)) for _ in range(300)))
+        await asyncio.gather(*(manager.result(task_id) for task_id in ids))
+        await manager.cleanup()
+        seen = [first.seq]
+
+        async def go_on() -> None:
+            async for event in watcher:
+                seen.append(event.seq)  # noqa: PERF401 - what came before the error counts
+
+        with pytest.raises(EventsDeletedError) as caught:
+            await go_on()
+        assert seen == list(range(1, len(seen) + 1))
+        kept = await manager.submit(asyncio.Event().wait())
+        again = manager.watch(after=caught.value.resume_after)
+        assert (await anext(again)).task_id == kept
+
+
+async def test_a_number_from_before_the_oldest_event_is_a_gap(journal: Path) -> None:
+    """Whoever goes on from an event is told that the next ones are gone; whoever begins anew asks for what there is."""
+    async with TaskManager(journal, retention=0, cleanup_interval=3600) as manager:
+        for _ in range(3):
+            await manager.result(await manager.submit(asyncio.sleep(0)))
+        await manager.cleanup()
+        with pytest.raises(EventsDeletedError):
+            await anext(manager.watch(after=2))
+        kept = await manager.submit(asyncio.Event().wait())
+        assert (await anext(manager.watch())).task_id == kept
+
+
+async def test_a_watched_task_that_is_deleted_is_an_error(journal: Path) -> None:
+    """Its end was never told."""
+    async with TaskManager(journal, retention=0, cleanup_interval=3600) as manager:
+        task_id = await manager.submit(asyncio.sleep(0))
+        await manager.result(task_id)
+        watcher = manager.watch(task_id)
+        await manager.cleanup()
+        with pytest.raises(EventsDeletedError):
+            await anext(watcher)
+
+
+async def test_what_comes_from_now_on(manager: TaskManager) -> None:
+    """Nothing of what was before the call, however late the first step is."""
+    await manager.result(await manager.submit(asyncio.sleep(0)))
+    watcher = manager.watch(after="now")
+    next_id = await manager.submit(asyncio.sleep(0))
+    assert (await anext(watcher)).task_id == next_id
+
+
+async def test_arguments_are_checked_at_the_call(manager: TaskManager) -> None:
+    """A response may still be refused then, which it cannot once its first byte is sent."""
+    with pytest.raises(TaskNotFoundError):
+        manager.watch("unknown")
+    with pytest.raises(InvalidTypeError):
+        manager.watch(after="then")  # type: ignore[arg-type]

@@ -164,6 +164,8 @@ class Journal:
                         door.abandon()
                         raise
                     with suppress(sqlite3.Error):
+                        # Whoever held the lock has been waited for once; a recovery finds what is left.
+                        door.connection.execute("PRAGMA busy_timeout=0")
                         owners.unregister(door.connection, owner)
                     door.close()
                     raise

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from redis.asyncio import Redis
 
 from ailf.async_tasks import TaskEvent
-from ailf.errors import ManagerError, MessagingError, RedisConnectionError
+from ailf.errors import EventsDeletedError, ManagerError, MessagingError, RedisConnectionError
 from ailf.messaging.redis.address import redis_errors
 from ailf.messaging.redis.delivery import cancel
 from ailf.messaging.redis.events import DEFAULT_CHANNEL, Envelope, shortened, to_json
@@ -110,6 +110,10 @@ class TaskEventPublisher:
                     async for event in self._manager.watch(after=self._last):
                         await self._publish(event)
                         failed = 0
+                except EventsDeletedError as error:
+                    # The next message names this one as the one before, which no subscriber has had: they see the gap.
+                    _log.warning("The publisher of task events leaves out what is gone: %s", error)
+                    self._last = error.resume_after
                 except ManagerError as error:
                     # There is nothing to watch, and no waiting for it: whoever starts the manager starts this again.
                     self._trouble = str(error)

@@ -114,6 +114,27 @@ def events_after_query(after: int, task_id: str | None, limit: int) -> Query:
     return bound(_EVENTS_AFTER if task_id is None else _TASK_EVENTS_AFTER, values)
 
 
+_FOLLOWED = """\
+SELECT journal.deleted_seq, next.* FROM journal LEFT JOIN (
+  SELECT seq, task_id, at, kind, progress, message FROM task_events WHERE seq > ? {of_task}ORDER BY seq LIMIT ?
+) AS next ORDER BY next.seq"""
+
+
+def followed_query(after: int, task_id: str | None, limit: int) -> Query:
+    """The same, each behind the highest number of a deleted event; one row with that alone where there is no event.
+
+    Both as of one moment: an event that is deleted between two reads would be missed by whoever looks for it next.
+    """
+    if task_id is None:
+        return Query(_FOLLOWED.format(of_task=""), (after, limit))
+    return Query(_FOLLOWED.format(of_task="AND task_id = ? "), (after, task_id, limit))
+
+
+def last_event_query() -> Query:
+    """The number of the last event, deleted or not."""
+    return Query("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'task_events'", ())
+
+
 _DESCENDANTS = f"""\
 WITH RECURSIVE family(id, depth) AS (
   SELECT id, 1 FROM tasks WHERE parent_id = ?
