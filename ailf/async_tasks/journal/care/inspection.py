@@ -38,7 +38,8 @@ ENDS = [
 LOG_HEADER = struct.Struct(">I4xI4x8s")
 LOG_MAGIC = 0x377F0682
 LOG_BEGIN_BYTES = 32
-LOG_FRAME = struct.Struct(">I4x8s8x24xI")
+LOG_FRAME = struct.Struct(">I4x8s8x16s8xI")
+FIRST_PAGE_MAGIC = b"SQLite format 3\0"
 LOG_FRAME_BYTES = 24
 """Of a write-ahead log: its header, and the header of a frame with the page's own up to the change counter."""
 
@@ -204,19 +205,26 @@ def counters_in(log: Path) -> list[int]:
         place = LOG_BEGIN_BYTES
         while True:
             file.seek(place)
-            page, its_salts, counter = LOG_FRAME.unpack(file.read(LOG_FRAME.size))
+            page, its_salts, begin, counter = LOG_FRAME.unpack(file.read(LOG_FRAME.size))
             if its_salts != salts:
                 break
             if page == 1:
+                if begin != FIRST_PAGE_MAGIC:
+                    # Of a transaction that was cut short, of which SQLite reads nothing either.
+                    break
                 found.append(counter)
             place += LOG_FRAME_BYTES + page_size
     return found
 
 
 def _counter_of(path: Path) -> int | None:
-    """The change counter of the file itself, whatever is in its log."""
+    """The change counter of the file itself, whatever is in its log; None where it cannot be told."""
     with closing(sqlite3.connect(uri(path, Access.READ, immutable=True), uri=True)) as connection:
-        connection.execute("PRAGMA application_id").fetchall()
+        try:
+            connection.execute("PRAGMA application_id").fetchall()
+        except sqlite3.DatabaseError:
+            # A bit of each state, where bringing the log into the file was cut short: it is whole only with its log.
+            return None
         found = path.stat()
         return change_counter(Place((found.st_dev, found.st_ino), None, None))
 
