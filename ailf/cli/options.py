@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from ailf.async_tasks.journal.care import upkeep
 from ailf.async_tasks.journal.form import ENVIRONMENT_VARIABLE, journal_path, leaving_nothing, task_info
 from ailf.async_tasks.journal.reading import Reader, reports, task_query
 from ailf.async_tasks.model import TaskInfo
+from ailf.async_tasks.moments import midnight
 from ailf.cli.words import harmless, short_id
 from ailf.errors import AilfError, InvalidArgumentError, TaskNotFoundError
 
@@ -88,7 +89,7 @@ class Moment(click.ParamType):  # type: ignore[type-arg]
             return value
         try:
             if value in ("today", "yesterday"):
-                return _midnight(days_ago=int(value == "yesterday"))
+                return midnight(int(value == "yesterday"))
             if _LENGTH.fullmatch(value):
                 return datetime.now(UTC) - timedelta(seconds=seconds_of(value))
             return datetime.fromisoformat(value).astimezone(UTC)
@@ -98,12 +99,6 @@ class Moment(click.ParamType):  # type: ignore[type-arg]
             self.fail(
                 f"{harmless(value)!r} is no time; write 2h (ago), 7d, today, yesterday or 2026-11-24T03:00.", param, ctx
             )
-
-
-def _midnight(*, days_ago: int) -> datetime:
-    """When a day began by the local clock, which may have been set since then."""
-    day = datetime.now().astimezone().date() - timedelta(days=days_ago)
-    return datetime.combine(day, time()).astimezone(UTC)
 
 
 class ColumnName(click.ParamType):  # type: ignore[type-arg]

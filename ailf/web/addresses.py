@@ -4,30 +4,24 @@ All of a page's addresses are relative and of one level, so that they are right 
 and whatever prefix a proxy in front of it adds or strips.
 """
 
-import base64
-import binascii
 import json
-import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from ailf.async_tasks.journal.reading.reports import Order, Place, Wanted
+from ailf.async_tasks.journal.reading.reports import Order, Place, Wanted, place_of
+from ailf.async_tasks.moments import length_of, moment_of
 from ailf.async_tasks.states import TaskStatus
+from ailf.async_tasks.texts import line
 from ailf.errors import InvalidArgumentError
-from ailf.web.texts import line
 
 LONGEST_VALUE = 2_000
 """How long a value in an address may be."""
 
 NO_TYPE = "(none)"
 """The type of an error that is no exception: a time limit, a process that died."""
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_LENGTH = re.compile(r"(\d{1,9})([smhdw])")
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -54,23 +48,13 @@ def one(pairs: Pairs, name: str) -> str | None:
 
 
 def chosen_moment(pairs: Pairs, name: str, now: datetime) -> datetime | None:
-    """The time that a parameter names: how long ago, or when, in UTC where no zone is named.
+    """The time that a parameter names: see ``moment_of``.
 
     Raises:
         InvalidArgumentError: it is no time.
     """
     text = one(pairs, name)
-    if text is None:
-        return None
-    try:
-        if ago := _LENGTH.fullmatch(text.strip()):
-            return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
-        moment = datetime.fromisoformat(text.strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidArgumentError(
-            f"{name} is {line(text, 60)!r}, which is no time; give 90s, 24h or 7d (ago), or 2026-11-24T03:00 (UTC)."
-        ) from None
+    return None if text is None else moment_of(text, name, now)
 
 
 def chosen_length(pairs: Pairs, name: str) -> timedelta | None:
@@ -80,12 +64,7 @@ def chosen_length(pairs: Pairs, name: str) -> timedelta | None:
         InvalidArgumentError: it is none.
     """
     text = one(pairs, name)
-    if text is None:
-        return None
-    if (found := _LENGTH.fullmatch(text.strip())) and int(found[1]):
-        with suppress(OverflowError):
-            return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
-    raise InvalidArgumentError(f"{name} is {line(text, 60)!r}, which is no length of time; give 5m, 1h or 7d.")
+    return None if text is None else length_of(text, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,36 +137,3 @@ def _metadata(key: str | None, text: str) -> dict[str, Any]:
 
 def _refuse(word: str) -> None:
     raise ValueError(word)
-
-
-def place_text(place: Place) -> str:
-    """A place as it stands in an address."""
-    text = json.dumps([place.key, place.rowid, place.newest, place.at], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def place_of(text: str, order: Order) -> Place:
-    """The place that an address names.
-
-    Raises:
-        InvalidArgumentError: it is none, or one in another order.
-    """
-    is_number = order in _NUMERIC
-    try:
-        value = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-        key, rowid, newest, at = value
-        is_sound = (
-            (abs(key) < 2**63 if isinstance(key, int | float) and is_number else isinstance(key, str) and not is_number)
-            and type(rowid) is int
-            and type(newest) is int
-            and max(abs(rowid), abs(newest)) < 2**63
-            and datetime.fromisoformat(at) is not None
-        )
-    except (ValueError, TypeError, binascii.Error, RecursionError):
-        is_sound = False
-    if not is_sound:
-        raise InvalidArgumentError("The place in this list makes no sense: begin with its first page.")
-    return Place(key, rowid, newest, at)
-
-
-_NUMERIC = frozenset({Order.CREATED, Order.DURATION, Order.PROGRESS})

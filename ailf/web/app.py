@@ -26,12 +26,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ailf.async_tasks import TaskManager
 from ailf.async_tasks.journal.reading import reports
 from ailf.async_tasks.journal.reading.reports import LogLine
+from ailf.async_tasks.source import Source
 from ailf.errors import AilfError, InvalidArgumentError, JournalError, ManagerError, TaskNotFoundError
 from ailf.web.addresses import Pairs, address, one
 from ailf.web.guard import Guard
 from ailf.web.live import HEARTBEAT_SECONDS, MOST_STREAMS, SEND_PATIENCE_SECONDS, Frame, Hub, Part, Position, now
 from ailf.web.rendering import Rendering
-from ailf.web.source import Source
 from ailf.web.views import VIEWS, Answer, Asking, View
 from ailf.web.views.asking import Memory
 

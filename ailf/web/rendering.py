@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ailf import __version__
+from ailf.async_tasks.texts import block, line
 from ailf.web import texts
 from ailf.web.addresses import address
 
@@ -27,8 +28,8 @@ class Rendering:
             lstrip_blocks=True,
         )
         self._templates.filters |= {
-            "line": texts.line,
-            "block": texts.block,
+            "line": line,
+            "block": block,
             "length": texts.length,
             "size": texts.size,
             "number": texts.number,

@@ -1,35 +1,13 @@
-"""Values as a page shows them: harmless, cut, lengths of time, sizes, numbers; nothing of HTML."""
+"""Values as a page shows them: lengths of time, sizes, numbers, times; nothing of HTML."""
 
-import re
 from datetime import UTC, datetime
+
+from ailf.async_tasks.texts import line
 
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 KIB = 1024
-
-# Control characters (ECMA-48), what turns the direction of text (UAX #9, section 2) or has no width, lone surrogates.
-_HIDDEN = re.compile(
-    "[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
-)
-
-
-def block(text: str) -> str:
-    r"""A text of several lines with every character to be seen that would do something: ``\x1b``, ``\u202e``."""
-    return _HIDDEN.sub(_spelled, text.replace("\r\n", "\n"))
-
-
-def line(text: str | None, most: int = 300) -> str:
-    """The beginning of a text on one line."""
-    if not text:
-        return ""
-    begin = block(" ".join(text[: 2 * most].split()))
-    return begin if len(begin) <= most and len(text) <= 2 * most else f"{begin[: most - 1]}…"
-
-
-def _spelled(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"  # noqa: PLR2004 - two hexadecimal digits
 
 
 def length(seconds: float | None) -> str:

@@ -152,7 +152,7 @@ def test_today_began_at_midnight_by_the_clock_of_then(
     monkeypatch: pytest.MonkeyPatch, now: str, today: str, yesterday: str
 ) -> None:
     """On the days on which the clocks change, too."""
-    from ailf.cli import options
+    from ailf.async_tasks import moments
 
     class Then(datetime):
         @classmethod
@@ -160,6 +160,6 @@ def test_today_began_at_midnight_by_the_clock_of_then(
             moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
             return cls.fromtimestamp(moment.timestamp(), tz)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(options, "datetime", Then)
+    monkeypatch.setattr(moments, "datetime", Then)
     for word, begin in (("today", today), ("yesterday", yesterday)):
         assert Moment().convert(word, None, None) == datetime.fromisoformat(begin).replace(tzinfo=UTC)

@@ -284,7 +284,7 @@ async def test_what_is_no_journal_or_of_another_release_is_refused(tmp_path: Pat
 
 async def test_a_locked_journal_is_said_to_be(full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a moment, not after half a minute."""
-    monkeypatch.setattr("ailf.web.source.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("ailf.async_tasks.source.PATIENCE_SECONDS", 0.05)
     holder = opened_again(full)
     async with client_of(dashboard(full)) as client:
         holder.execute("PRAGMA locking_mode=EXCLUSIVE")

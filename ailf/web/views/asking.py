@@ -7,8 +7,8 @@ from typing import Any
 
 from ailf.async_tasks.journal.reading import Reader
 from ailf.async_tasks.journal.reading.reports import LogLine, Minute
+from ailf.async_tasks.source import Source
 from ailf.web.addresses import Pairs
-from ailf.web.source import Source
 
 QUICKEST_SECONDS = 0.25
 """How often a page is brought up to date at most."""

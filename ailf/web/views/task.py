@@ -6,10 +6,10 @@ from typing import Any
 from ailf.async_tasks.journal.care.upkeep import Life
 from ailf.async_tasks.journal.reading import reports
 from ailf.async_tasks.journal.reading.reports import Sheet, Text
+from ailf.async_tasks.texts import line
 from ailf.errors import InvalidArgumentError, TaskNotFoundError
 from ailf.web.addresses import address, one
 from ailf.web.charts import progress_points, ticks
-from ailf.web.texts import line
 from ailf.web.trees import tree
 from ailf.web.views.asking import Answer, Asking, View
 

@@ -3,7 +3,7 @@
 from ailf.async_tasks.journal.reading import reports
 from ailf.async_tasks.journal.reading.reports import Order
 from ailf.async_tasks.states import TaskStatus
-from ailf.web.addresses import Asked, address, asked, place_text
+from ailf.web.addresses import Asked, address, asked
 from ailf.web.views.asking import Answer, Asking, View
 
 TASKS_A_PAGE = 50
@@ -56,7 +56,7 @@ def _answer(asking: Asking) -> Answer:
             "is_filtered": any(key not in ("sort", "order") for key, _ in question.pairs),
             "is_first": question.after is None,
             "first": address("tasks", question.pairs),
-            "following": following and address("tasks", [*question.pairs, ("after", place_text(following))]),
+            "following": following and address("tasks", [*question.pairs, ("after", reports.place_text(following))]),
         },
         is_live=question.after is None,
     )

@@ -29,6 +29,7 @@ from ailf.async_tasks.journal.reading.reports.one import (
     reports_of,
     sheet,
 )
+from ailf.async_tasks.journal.reading.reports.places import place_of, place_text
 from ailf.async_tasks.journal.reading.reports.present import (
     MINUTES,
     MOST_COUNTED,
@@ -93,6 +94,8 @@ __all__ = [
     "part",
     "period",
     "period_lines",
+    "place_of",
+    "place_text",
     "reports_of",
     "sheet",
     "sorted_query",

@@ -92,9 +92,6 @@ def counts(reader: Reader) -> dict[TaskStatus, int]:
 MOST_COUNTED = 10_000
 """How far tasks are counted; one more stands for "more"."""
 
-MOSTMOST_COUNTED = 10_000
-"""How far tasks are counted; one more stands for "more"."""
-
 MOST_ENDS = 10_000
 """After how many ends the minutes further back are left for the next time."""
 

@@ -1,4 +1,4 @@
-"""Where a page reads: the journal of a path or of a manager, which may be missing, or another one from now on."""
+"""Where a page or an agent reads: a journal by its path or its manager, which may be missing, or another one by now."""
 
 import threading
 import weakref
@@ -13,14 +13,14 @@ from ailf.async_tasks.journal.reading import Pulse, Reader, reports
 from ailf.errors import InvalidTypeError, JournalError
 
 PATIENCE_SECONDS = 2.0
-"""How long a page waits for a lock before it says that the journal is locked."""
+"""How long a read waits for a lock before it says that the journal is locked."""
 
 MOST_CANCELLED = 10_000
 """How many tasks that were submitted in one are cancelled with it."""
 
 
 class Source:
-    """The journal that pages are about; for any thread."""
+    """A journal that is looked at from outside; for any thread."""
 
     def __init__(self, subject: TaskManager | str | Path) -> None:
         """Open nothing yet.
