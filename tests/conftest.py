@@ -37,6 +37,13 @@ def patience(seconds: float) -> Iterator[None]:
         commit.BUSY_PATIENCE_SECONDS = before
 
 
+async def first_round(manager: TaskManager) -> None:
+    """Wait until the clean-up that comes with a start is over, so that the next one is the test's own."""
+    # One turn of the loop, in which that round begins; one that is asked for comes after it.
+    await asyncio.sleep(0)
+    await manager.cleanup()
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Wait until a condition holds, or fail."""
     async with asyncio.timeout(PATIENCE_SECONDS):

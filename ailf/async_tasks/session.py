@@ -121,6 +121,7 @@ class Session:
         )
         self.families = Families(journal, self.live, self._desk, self.cancel)
         self._cleaner: asyncio.Task[None] | None = None
+        self._cleaning_up = asyncio.Lock()
         self._listener: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -144,16 +145,19 @@ class Session:
     async def clean_up(self) -> int:
         """Recover what dead processes left, and delete what was kept long enough; returns how many tasks.
 
+        One round at a time: one that is asked for while another is under way comes after it.
+
         Raises:
             JournalError: the journal takes no writes.
         """
-        await self.journal.recover()
-        deleted = await self.journal.delete_ended()
-        if kept := self.live.remembered.result_ids():
-            existing = {task_id for (task_id,) in await self.journal.areader.rows(existing_query(kept))}
-            for task_id in set(kept) - existing:
-                self.live.remembered.forget(task_id)
-        return deleted
+        async with self._cleaning_up:
+            await self.journal.recover()
+            deleted = await self.journal.delete_ended()
+            if kept := self.live.remembered.result_ids():
+                existing = {task_id for (task_id,) in await self.journal.areader.rows(existing_query(kept))}
+                for task_id in set(kept) - existing:
+                    self.live.remembered.forget(task_id)
+            return deleted
 
     async def end(self, drain: float) -> None:
         """End every task, write how each ended, free the journal; whatever happens, the journal is closed.

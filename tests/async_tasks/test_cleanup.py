@@ -11,7 +11,7 @@ import pytest
 
 from ailf.async_tasks import TaskManager, TaskStatus
 from ailf.errors import JournalError
-from tests.conftest import patience, until
+from tests.conftest import first_round, patience, until
 
 
 async def end_in_each_state(manager: TaskManager) -> None:
@@ -56,6 +56,7 @@ async def test_each_end_state_is_kept_for_its_time(journal: Path, retention: Any
 async def test_a_round_says_how_many_it_deleted(journal: Path) -> None:
     """The number is that of the tasks, over however many steps; unfinished ones are never among them."""
     async with TaskManager(journal, retention=None) as manager:
+        await first_round(manager)
         ids = await asyncio.gather(*(manager.submit(asyncio.sleep(0)) for _ in range(450)))
         await asyncio.gather(*(manager.wait_for_task(task_id) for task_id in ids))
         running = await manager.submit(asyncio.Event().wait())

@@ -13,7 +13,7 @@ import pytest
 
 from ailf.async_tasks import LogLine, TaskManager, current_task
 from ailf.errors import InvalidArgumentError, InvalidTypeError, NotStartedError, TaskNotFoundError
-from tests.conftest import until
+from tests.conftest import first_round, until
 
 log = logging.getLogger("app")
 
@@ -84,6 +84,7 @@ async def test_what_a_task_logged_is_there_when_it_has_ended(manager: TaskManage
 async def test_lines_go_with_their_task(journal: Path) -> None:
     """The clean-up that deletes a task deletes what it logged."""
     async with TaskManager(journal, capture_logs="DEBUG", retention=0) as manager:
+        await first_round(manager)
         task_id = await manager.submit(talk())
         await manager.result(task_id)
         await manager.cleanup()

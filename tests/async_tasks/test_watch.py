@@ -11,7 +11,7 @@ import pytest
 from ailf.async_tasks import EventKind, TaskEvent, TaskManager
 from ailf.async_tasks.watching import EVENTS_A_READ
 from ailf.errors import EventsDeletedError, InvalidArgumentError, InvalidTypeError, NotStartedError, TaskNotFoundError
-from tests.conftest import PATIENCE_SECONDS
+from tests.conftest import PATIENCE_SECONDS, first_round
 
 S, R, P, C = EventKind.SUBMITTED, EventKind.STARTED, EventKind.PROGRESS, EventKind.COMPLETED
 
@@ -175,6 +175,7 @@ async def test_what_cannot_be_watched_is_refused(journal: Path) -> None:
 async def test_promise_2_a_watcher_is_told_of_what_was_deleted_before_it_could_read_it(journal: Path) -> None:
     """All that is left comes first, then an error that says after which event to go on; and from there on, all."""
     async with TaskManager(journal, retention=0, cleanup_interval=3600) as manager:
+        await first_round(manager)
         await manager.result(await manager.submit(asyncio.sleep(0)))
         watcher = manager.watch()
         first = await anext(watcher)
@@ -199,6 +200,7 @@ async def test_promise_2_a_watcher_is_told_of_what_was_deleted_before_it_could_r
 async def test_a_number_from_before_the_oldest_event_is_a_gap(journal: Path) -> None:
     """Whoever goes on from an event is told that the next ones are gone; whoever begins anew asks for what there is."""
     async with TaskManager(journal, retention=0, cleanup_interval=3600) as manager:
+        await first_round(manager)
         for _ in range(3):
             await manager.result(await manager.submit(asyncio.sleep(0)))
         await manager.cleanup()
@@ -211,6 +213,7 @@ async def test_a_number_from_before_the_oldest_event_is_a_gap(journal: Path) -> 
 async def test_a_watched_task_that_is_deleted_is_an_error(journal: Path) -> None:
     """Its end was never told."""
     async with TaskManager(journal, retention=0, cleanup_interval=3600) as manager:
+        await first_round(manager)
         task_id = await manager.submit(asyncio.sleep(0))
         await manager.result(task_id)
         watcher = manager.watch(task_id)

@@ -20,6 +20,7 @@ from ailf.async_tasks.journal.care.locks import OwnerLock
 from tests.async_tasks.journal.care.test_revisions import FIRST, JOURNALS, content, schema_text
 from tests.async_tasks.journal.support import OWNER, RUNNING, insert
 from tests.cli.conftest import Ailf
+from tests.conftest import first_round
 
 
 def test_info_in_json(full: Path, ailf: Ailf) -> None:
@@ -98,7 +99,7 @@ async def test_info_and_doctor_tell_what_is_kept_and_what_is_gone(journal: Path,
     """The policy of each living manager, and what the clean-up deleted last."""
     policy = {"completed": timedelta(0), "failed": timedelta(days=7)}
     async with TaskManager(journal, retention=policy, cleanup_interval=3600) as manager:
-        await manager.cleanup()
+        await first_round(manager)
         assert "deleted" not in ailf("journal", "info").stdout
         await manager.result(await manager.submit(asyncio.sleep(0)))
         await manager.cleanup()

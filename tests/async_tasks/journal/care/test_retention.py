@@ -40,6 +40,7 @@ from tests.async_tasks.journal.support import (
     opened,
     update,
 )
+from tests.conftest import first_round
 
 ENDS = {TaskStatus.COMPLETED: COMPLETED, TaskStatus.FAILED: FAILED, TaskStatus.CANCELLED: CANCELLED}
 END = datetime.fromisoformat(LATE)
@@ -254,7 +255,8 @@ async def test_each_end_state_is_kept_as_long_as_it_says(journal: Path) -> None:
     async def fail() -> None:
         raise ValueError("no")
 
-    async with TaskManager(journal, retention={"completed": 0, "failed": None}) as manager:
+    async with TaskManager(journal, retention={"completed": 0, "failed": None}, cleanup_interval=3600) as manager:
+        await first_round(manager)
         done = await manager.submit(asyncio.sleep(0))
         failed = await manager.submit(fail())
         await manager.wait_for_task(done)
@@ -275,7 +277,7 @@ async def test_more_than_one_step_goes_in_one_round(
 
     policy: dict[TaskStatus | str, float | timedelta | None] = {"completed": 0, "failed": timedelta(microseconds=1)}
     async with TaskManager(journal, retention=policy, cleanup_interval=3600) as manager:
-        await manager.cleanup()
+        await first_round(manager)
         assert manager.health().last_deletion is None
         assert manager.health().retention == {"completed": 0, "failed": 1e-6}
         ids = [await manager.submit(work) for work in [lambda: None] * 7 + [fail]]
@@ -302,7 +304,7 @@ async def test_another_program_s_history_is_kept(journal: Path) -> None:
     async with TaskManager(journal, retention=None) as application:
         await application.result(await application.submit(asyncio.sleep(0), task_id="kept"))
     async with TaskManager(journal, retention=0, cleanup_interval=3600) as script:
-        await script.cleanup()
+        await first_round(script)
         await script.result(await script.submit(asyncio.sleep(0), task_id="gone"))
         assert await script.cleanup() == 1
         assert [info.id for info in script.list_tasks()] == ["kept"]
@@ -315,6 +317,7 @@ async def test_a_short_policy_is_applied_by_whoever_cleans_up(journal: Path) -> 
     """The script is gone; the application that lives on deletes the script's tasks as the script would have."""
     async with TaskManager(journal, retention=None) as application:
         async with TaskManager(journal, retention={"completed": 0}, cleanup_interval=3600) as script:
+            await first_round(script)
             await script.result(await script.submit(asyncio.sleep(0), task_id="gone"))
         await application.cleanup()
         assert application.count_tasks() == 0
