@@ -1,5 +1,6 @@
 """What run_celery refuses before anything is sent."""
 
+import inspect
 from typing import Any
 
 from ailf.errors import InvalidArgumentError, InvalidTypeError
@@ -8,11 +9,11 @@ from ailf.workers.address import is_whole
 _READABLE = "set $CELERY_RESULT_BACKEND to a Redis (redis://...) or to a database (db+postgresql://...)"
 
 
-def check_call(signature: Any, timeout: float | None, worker_timeout: float) -> None:
+def check_call(signature: Any, timeout: float | None, worker_timeout: float, progress: object = None) -> None:
     """Refuse a call that cannot work, without asking anybody.
 
     Raises:
-        InvalidTypeError: it is no signature, or a limit is no number.
+        InvalidTypeError: it is no signature, a limit is no number, or ``progress`` is no plain function.
         InvalidArgumentError: a limit is not above 0, or the task's result is kept nowhere, or where only one process
             reads it.
     """
@@ -20,6 +21,8 @@ def check_call(signature: Any, timeout: float | None, worker_timeout: float) -> 
         raise InvalidTypeError(
             f"run_celery takes a signature, such as process_document.s('doc1'), not {type(signature).__qualname__}."
         )
+    if progress is not None and (not callable(progress) or inspect.iscoroutinefunction(progress)):
+        raise InvalidTypeError(f"progress is {progress!r}: it takes a plain function, which is called and not awaited.")
     for name, limit in {"timeout": timeout, "worker_timeout": worker_timeout}.items():
         if limit is None and name == "timeout":
             continue

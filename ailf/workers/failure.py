@@ -10,6 +10,8 @@ from ailf.workers.reply import Reply, Stage
 
 _HEAP_TYPE = 1 << 9
 """The flag of a class that is written in Python."""
+_CONTROL_FLOW = (StopIteration, StopAsyncIteration)
+"""What no coroutine or asynchronous generator can raise: Python makes a RuntimeError of it."""
 
 
 class RemoteTracebackError(Exception):
@@ -152,5 +154,5 @@ def _known_type(error_type: str) -> type[Exception] | None:
         for name in parts[cut:]:
             known = getattr(known, name, None)
         if isinstance(known, type) and issubclass(known, Exception) and not issubclass(known, RemoteTaskFailedError):
-            return known
+            return None if issubclass(known, _CONTROL_FLOW) else known
     return None

@@ -24,9 +24,24 @@ def read_raised(stored: object, traceback: str | None) -> tuple[str, str]:
     # Notes come after the text in a traceback, and are none of it.
     if shown and not (len(arguments) == 1 and text and shown.startswith(text)):
         text = shown
-    if isinstance(stored, BaseException) and not shown:
+    if isinstance(stored, BaseException) and not shown and type(stored).__name__ != _WRAPPER:
         text = _text_of(stored) or text
     return qualified, text or name.rpartition(".")[2]
+
+
+def unwrapped(traceback: str, error_type: str, text: str) -> str:
+    """Give a worker's traceback as Python would have shown it, where it ends with what Celery put around the exception.
+
+    Args:
+        traceback: the worker's.
+        error_type: the qualified name of the type that was raised.
+        text: what it said.
+
+    Returns:
+        The same, with the exception itself in its last line.
+    """
+    start, wrapper, _shown_wrapper = f"\n{traceback}".rpartition(f"\ncelery.utils.serialization.{_WRAPPER}: ")
+    return f"{start}\n{error_type}: {text}\n".removeprefix("\n") if wrapper else traceback
 
 
 def _parts(stored: object) -> tuple[str, str, list[Any]]:

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 from uuid import uuid4
 
-from ailf.errors import ManagerError, RemoteTaskError, RemoteTimeoutError, WorkerLostError
+from ailf.errors import AilfError, ManagerError, RemoteTaskError, RemoteTimeoutError, WorkerLostError
 from ailf.workers.checks import check_call
 from ailf.workers.watch import Progress, Watch
 
@@ -31,8 +31,9 @@ async def run_celery(
 
     Args:
         signature: what to run, such as ``process_document.s("doc1")``; a chain or a chord too.
-        progress: called with (0 to 100, message) for each progress that the task reports; None tells the task of
-            the ``TaskManager`` that this runs in, if any.
+        progress: called with (0 to 100, message) for each progress that the task reports, and not awaited; what it
+            raises ends the wait, and revokes the task. None tells the task of the ``TaskManager`` that this runs in,
+            if any.
         timeout: seconds for all of it; None waits for as long as there is a sign of life.
         worker_timeout: seconds without any sign of life after which the task counts as lost. A worker of
             the pool "solo" on another machine gives none while it works.
@@ -47,11 +48,12 @@ async def run_celery(
         WorkerLostError: the worker died with it, or there is none.
         ResultExpiredError: it ended, and the back-end holds no result of it: not any more, or it never stored one.
         BrokerError: the broker or the result back-end cannot be reached.
-        InvalidTypeError: it is no signature, the task does not take these arguments, or no message can hold them.
+        InvalidTypeError: it is no signature, the task does not take these arguments, no message can hold them, or
+            ``progress`` is no plain function.
         InvalidArgumentError: it has no single result, as a group has, or none that is kept; or a limit is not above 0.
         WorkerError: it could not be sent for another reason.
     """
-    check_call(signature, timeout, worker_timeout)
+    check_call(signature, timeout, worker_timeout, progress)
     celery_id = str(uuid4())
     watch = Watch(signature, celery_id, progress or _progress_of_the_task(), worker_timeout)
     try:
@@ -64,8 +66,13 @@ async def run_celery(
         raise RemoteTimeoutError(
             f"The Celery task {celery_id} was unfinished after {timeout:g} s and was revoked.", celery_id=celery_id
         ) from error
-    except (asyncio.CancelledError, WorkerLostError):
-        # Whoever might still run it should not: nobody waits for it any more.
+    except AilfError as error:
+        if isinstance(error, WorkerLostError):
+            # Whoever might still run it should not: nobody waits for it any more.
+            await watch.revoke()
+        raise
+    except BaseException:
+        # The same, where the wait was cancelled, or ``progress`` raised.
         await watch.revoke()
         raise
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeGuard
 
-from ailf.workers.raised import read_raised
+from ailf.workers.raised import read_raised, unwrapped
 
 
 class Stage(StrEnum):
@@ -94,7 +94,7 @@ def read_reply(meta: Mapping[str, Any] | None) -> Reply:
         stage,
         error=error,
         error_type=error_type,
-        traceback=traceback,
+        traceback=traceback and unwrapped(traceback, error_type, error),
         raised=result if isinstance(result, BaseException) else None,
     )
 

@@ -9,15 +9,27 @@ from typing import Any
 from celery.exceptions import ImproperlyConfigured
 from celery.result import EagerResult
 from celery.signals import before_task_publish
-from kombu.exceptions import EncodeError, OperationalError
+from kombu.exceptions import EncodeError, OperationalError, SerializerNotInstalled
 
 from ailf.errors import AilfError, BrokerError, InvalidArgumentError, InvalidTypeError, WorkerError
 from ailf.workers.address import shown_url
 from ailf.workers.raised import read_raised
 from ailf.workers.reply import NOTHING, Reply, Stage, read_reply
 
-_published: ContextVar[list[str | None] | None] = ContextVar("ailf_published", default=None)
-"""The queues that the messages of the task go to that is being sent; None for a message whose queue nobody knows."""
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a message is sent to."""
+
+    exchange: str
+    """The exchange's name; "" for that which gives a message to the queue called like its routing key."""
+    routing_key: str
+    declared: Mapping[str, str]
+    """The queues that are declared with it, and by which routing key the exchange gives messages to each."""
+
+
+_published: ContextVar[list[Address] | None] = ContextVar("ailf_published", default=None)
+"""Where the messages of the task went that is being sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +47,33 @@ class Sent:
 
 
 @before_task_publish.connect(weak=False)  # type: ignore[untyped-decorator]  # celery has no types
-def _note_queue(
-    exchange: str | None = None, routing_key: str | None = None, declare: Any = None, **_signal: Any
-) -> None:
+def _note_queue(exchange: Any = None, routing_key: str | None = None, declare: Any = None, **_signal: Any) -> None:
     """Take note of where a message goes, after all that Celery and its user have had to say on that."""
     published = _published.get()
     if published is None:
         return
-    if not exchange:
-        published.append(routing_key)
-        return
-    published.extend([getattr(queue, "name", None) for queue in declare or ()] or [None])
+    declared = {str(queue.name): str(queue.routing_key) for queue in declare or () if hasattr(queue, "name")}
+    published.append(Address(str(getattr(exchange, "name", exchange) or ""), str(routing_key or ""), declared))
+
+
+def queues_of(address: Address, configured: Mapping[str, str]) -> tuple[frozenset[str], bool]:
+    """Say in which queues a message may be.
+
+    Args:
+        address: what it was sent to.
+        configured: the queues that the application knows, and the exchange of each.
+
+    Returns:
+        Those that are known, and whether it may be in others as well: an exchange gives it to whichever queues are
+        bound there, by other programs too, and the queue that is declared with it need not be one of them.
+    """
+    if not address.exchange:
+        return frozenset({address.routing_key}), not address.routing_key
+    exact = frozenset(name for name, key in address.declared.items() if key == address.routing_key)
+    if exact:
+        return exact, False
+    bound = frozenset(name for name, exchange in configured.items() if exchange == address.exchange)
+    return bound | frozenset(address.declared), True
 
 
 def freeze(signature: Any, celery_id: str) -> Any:
@@ -87,7 +115,7 @@ def send(signature: Any) -> Sent:
         BrokerError: the broker cannot be reached.
         WorkerError: it could not be sent for another reason.
     """
-    published: list[str | None] = []
+    published: list[Address] = []
     token = _published.set(published)
     try:
         result = signature.apply_async()
@@ -96,11 +124,13 @@ def send(signature: Any) -> Sent:
     finally:
         _published.reset(token)
     ids = frozenset(_ids(result))
+    configured = {str(queue.name): str(queue.exchange.name) for queue in signature.app.amqp.queues.values()}
+    reached = [queues_of(address, configured) for address in published]
     return Sent(
         ids=ids,
         names=frozenset(_names(signature)),
-        queues=frozenset(queue for queue in published if queue),
-        anywhere=len(ids) > 1 or not published or None in published,
+        queues=frozenset().union(*(queues for queues, _anywhere in reached)),
+        anywhere=len(ids) > 1 or not reached or any(anywhere for _queues, anywhere in reached),
     )
 
 
@@ -145,6 +175,8 @@ def named(error: Exception, signature: Any) -> AilfError:
             f"The Celery task {task} cannot be sent with these arguments: {error}. Give it what its serializer "
             f"({signature.app.conf.task_serializer}) can hold."
         )
+    if _is_of_the_call(error):
+        return InvalidArgumentError(f"The Celery task {task} cannot be sent like that: {error}.")
     if _is_of_the_broker(error, signature.app):
         return BrokerError(
             f"The Celery task {task} could not be sent to the broker at {shown_url(signature.app.conf.broker_url)}: "
@@ -152,9 +184,17 @@ def named(error: Exception, signature: Any) -> AilfError:
         )
     if isinstance(error, TypeError):
         return InvalidTypeError(f"The Celery task {task} cannot be called like that: {error}.")
-    if isinstance(error, ValueError | LookupError | ImproperlyConfigured):
-        return InvalidArgumentError(f"The Celery task {task} cannot be sent like that: {error}.")
     return WorkerError(f"The Celery task {task} could not be sent: {type(error).__qualname__}: {error}.")
+
+
+def _is_of_the_call(error: Exception) -> bool:
+    """Whether an option has a value that is none, such as an unknown serializer."""
+    # A name that is looked up in vain is among what kombu takes for a broken connection to Redis.
+    cause = error.__cause__ if isinstance(error, OperationalError) else None
+    if isinstance(cause, KeyError) and cause.args and isinstance(cause.args[0], str):
+        return True
+    kinds = (ValueError, LookupError, ImproperlyConfigured, SerializerNotInstalled)
+    return isinstance(error, kinds) and not isinstance(error, OSError)
 
 
 def _is_of_the_broker(error: Exception, app: Any) -> bool:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from celery import chain
+from kombu.entity import Exchange, Queue
 
 from ailf.errors import RemoteTaskFailedError, ResultExpiredError, WorkerLostError
 from ailf.workers import inquiry, run_celery
 from tests.conftest import until
 from tests.redis_server import PrivateServer
-from tests.workers.worker_process import Worker
+from tests.workers.worker_process import Worker, sender
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,28 @@ async def test_work_that_lives_is_not_lost(crew: list[Worker], tmp_path: Path, r
     assert [call.result() for call in calls.values()] == ["released", "released", 2]
     assert queued.result() == 2
     assert [call.result() for call in limited] == ["run"] * 3
+
+
+async def test_a_task_that_an_exchange_gave_to_another_queue_is_not_lost(
+    crew: list[Worker], tmp_path: Path, rounds: Callable[[], int]
+) -> None:
+    """A routing key alone decides: the queue that Celery declares with the message has nothing of it."""
+    app = sender({"CELERY_BROKER_URL": crew[0].app.conf.broker_url})
+    exchange: Any = Exchange("topics", type="topic")  # type: ignore[no-untyped-call]  # kombu has types in part
+    make_queue: Any = Queue
+    app.conf.task_queues = [make_queue(name, exchange, routing_key=f"{name}.#") for name in ("ailf", "slow")]
+    with app.connection_for_write() as connection:
+        for queue in app.conf.task_queues:
+            queue(connection.default_channel).declare()
+    running = app.signature("test.hold", args=[str(tmp_path)], options={"routing_key": "slow.one"})
+    queued = app.signature("test.add", args=[1, 1], options={"routing_key": "slow.two"})
+    first = asyncio.create_task(run_celery(running))
+    await until(lambda: has_begun(tmp_path))
+    second = asyncio.create_task(run_celery(queued))
+    await after_rounds(rounds, 4)
+    assert not second.done()
+    (tmp_path / "release").touch()
+    assert (await first, await second) == ("released", 2)
 
 
 async def test_work_that_is_dead_is_not_waited_for(crew: list[Worker], tmp_path: Path, impatient: None) -> None:

@@ -74,6 +74,16 @@ async def test_a_wrong_call_is_named(app: Any) -> None:
         await run_celery(app.tasks["add"].s(1, no_task()))
 
 
+@pytest.mark.parametrize("option", ["compression", "serializer", "delivery_mode", "expires"])
+async def test_an_option_that_is_none_is_named(app: Any, celery_redis: PrivateServer, option: str) -> None:
+    """Over Redis as well, where kombu takes what it does not know for a broken connection."""
+    over_redis = sender({"CELERY_BROKER_URL": celery_redis.url})
+    tasks_of(over_redis)
+    for one in (app, over_redis):
+        with pytest.raises(InvalidArgumentError, match="cannot be sent like that"):
+            await run_celery(one.tasks["add"].s(1, 1).set(**{option: "nope"}))
+
+
 async def test_a_queue_that_is_none_is_named(app: Any) -> None:
     """Where the application makes none that it does not know."""
     app.conf.task_create_missing_queues = False

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import pytest
+from celery.utils.serialization import UnpickleableExceptionWrapper
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from ailf.workers import run_celery
 from ailf.workers.failure import failure
 from ailf.workers.reply import read_reply
 from tests.workers.worker_process import Worker
+
+WRAPPER = f"{UnpickleableExceptionWrapper.__module__}.{UnpickleableExceptionWrapper.__qualname__}"
 
 
 class NewError(Exception):
@@ -92,6 +95,19 @@ def test_whatever_was_raised_is_a_failure_of_ours(kind: type[Exception]) -> None
             raise same
 
 
+@pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
+async def test_what_no_coroutine_can_raise_is_a_failure_as_well(kind: type[Exception]) -> None:
+    """Python would make a RuntimeError of it, without the text, the id and the traceback."""
+    error = failure(read_reply(stored(kind.__name__, "the end", module="builtins")), "the id")
+
+    async def waiter() -> None:
+        raise error
+
+    with pytest.raises(RemoteTaskFailedError, match="the end") as caught:
+        await waiter()
+    assert (type(caught.value).__name__, caught.value.error_type) == (kind.__name__, kind.__name__)
+
+
 def test_an_exception_that_was_pickled_keeps_what_it_was() -> None:
     """A group has its members, and an exception its attributes."""
     group = ExceptionGroup("several", [ValueError("one"), KeyError("two")])
@@ -116,6 +132,16 @@ def test_a_wrapper_is_taken_off() -> None:
     error = failure(read_reply(wrapped), "id")
     assert isinstance(error, RemoteTaskFailedError)
     assert (str(error), error.error_type, type(error).__name__) == ("1/2", "app.errors.Odd", "Odd")
+
+
+def test_a_wrapper_that_was_pickled_is_taken_off_as_well() -> None:
+    """The text is what the exception said, in the worker's traceback too."""
+    wrapper = UnpickleableExceptionWrapper("app.errors", "Odd", ("1/2",), "Odd('1/2')")
+    traceback = f"Traceback (most recent call last):\n  in the worker\n{WRAPPER}: Odd('1/2')\n"
+    error = failure(read_reply({"status": "FAILURE", "result": wrapper, "traceback": traceback}), "id")
+    assert isinstance(error, RemoteTaskFailedError)
+    assert (str(error), error.error_type) == ("1/2", "app.errors.Odd")
+    assert error.remote_traceback == "Traceback (most recent call last):\n  in the worker\napp.errors.Odd: 1/2\n"
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.lists(st.integers() | st.text(max_size=5), max_size=3))

@@ -102,6 +102,30 @@ async def test_progress_goes_to_whom_is_named_instead(prefork_worker: Worker, tm
     assert await waiting == "done"
 
 
+async def test_a_progress_that_raises_ends_the_wait_and_the_work(prefork_worker: Worker, tmp_path: Path) -> None:
+    """As a cancellation would: nobody waits for it any more."""
+
+    def refuse(_share: float, _message: str | None) -> None:
+        raise LookupError("no such bar")
+
+    signature = prefork_worker.app.signature("test.steps", args=[str(tmp_path), 2])
+    with pytest.raises(LookupError, match="no such bar"):
+        await run_celery(signature, progress=refuse)
+    inspect = prefork_worker.app.control.inspect(timeout=1)
+    async with asyncio.timeout(30):
+        while any((await asyncio.to_thread(inspect.active) or {"?": [1]}).values()):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_progress_that_is_to_be_awaited_is_refused(folder_worker: Worker) -> None:
+    """Nobody would await it."""
+
+    async def told(_share: float, _message: str | None) -> None: ...
+
+    with pytest.raises(InvalidTypeError, match="plain function"):
+        await run_celery(folder_worker.app.signature("test.add", args=[1, 1]), progress=told)
+
+
 async def test_a_celery_task_that_is_awaited_in_a_task_is_its_child(worker: Worker, manager: TaskManager) -> None:
     """The wait for a worker is submitted like any other task."""
     reported: list[str | None] = []

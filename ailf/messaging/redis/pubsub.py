@@ -1,6 +1,7 @@
 """Publish and subscribe, on a connection that comes back by itself."""
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Self
 
@@ -169,8 +170,10 @@ class RedisPubSub:
         self._check_loop()
         async with self._changing:
             removed: list[Subscription] = []
+            # One limit for all of them: a server that hangs confirms none.
+            deadline = time.monotonic() + self._timeout
             for topic in list(self._topics.values()):
-                removed += await self._remove(topic, None)
+                removed += await self._remove(topic, None, timeout=max(0.0, deadline - time.monotonic()))
             await self._rest()
         await self._drain(removed, drain)
 
@@ -239,12 +242,14 @@ class RedisPubSub:
             await self._rest()
             raise
 
-    async def _remove(self, topic: Topic, handler: Handler | None) -> list[Subscription]:
+    async def _remove(
+        self, topic: Topic, handler: Handler | None, *, timeout: float | None = None
+    ) -> list[Subscription]:
         """Take handlers off a topic, and the topic off the server where none is left."""
         removed = [known for known in topic.subscriptions if handler is None or known.handler == handler]
         if removed == topic.subscriptions:
             if topic.refusal is None:
-                await self._listener.unsubscribe(topic, timeout=self._timeout)
+                await self._listener.unsubscribe(topic, timeout=self._timeout if timeout is None else timeout)
             self._topics.pop(topic.key, None)
         topic.subscriptions = [known for known in topic.subscriptions if known not in removed]
         return removed

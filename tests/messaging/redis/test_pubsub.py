@@ -15,6 +15,8 @@ from ailf.errors import (
     RedisConnectionError,
 )
 from ailf.messaging.redis import AsyncRedisClient, RedisPubSub
+from ailf.messaging.redis.link import Topic
+from ailf.messaging.redis.listener import Listener
 from tests.conftest import until
 from tests.redis_server import PrivateServer
 
@@ -372,6 +374,29 @@ async def test_a_server_that_does_not_confirm_leaves_nothing_subscribed(private_
             private_server.resume()
         assert [info.channel for info in pubsub.subscriptions()] == ["first"]
         await pubsub.subscribe("second", print)
+
+
+async def test_a_server_that_hangs_holds_up_the_end_once(
+    private_server: PrivateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many channels there are, none of which it lets go of."""
+    waits: list[float] = []
+    unsubscribe = Listener.unsubscribe
+
+    async def noted(self: Listener, topic: Topic, *, timeout: float) -> None:
+        waits.append(timeout)
+        await unsubscribe(self, topic, timeout=timeout)
+
+    async with AsyncRedisClient(private_server.url) as client, RedisPubSub(client, timeout=2) as pubsub:
+        for number in range(20):
+            await pubsub.subscribe(str(number), print)
+        monkeypatch.setattr(Listener, "unsubscribe", noted)
+        private_server.pause()
+        await pubsub.unsubscribe_all()
+        assert pubsub.subscriptions() == []
+        private_server.resume()
+    assert len(waits) == 20
+    assert sum(waits) < 4
 
 
 async def test_the_log_shows_no_password(caplog: pytest.LogCaptureFixture) -> None:
