@@ -1,7 +1,9 @@
 """Awaiting a Celery task from asyncio."""
 
 import asyncio
+import inspect
 import sys
+from collections.abc import Coroutine
 from typing import Any
 from uuid import uuid4
 
@@ -10,17 +12,17 @@ from ailf.workers.checks import check_call
 from ailf.workers.watch import Progress, Watch
 
 
-async def run_celery(
+def run_celery(
     signature: Any,
     *,
     progress: Progress | None = None,
     timeout: float | None = None,
     worker_timeout: float = 60.0,
-) -> Any:
+) -> Coroutine[Any, Any, Any]:
     """Send a Celery task, and wait for its result without blocking the event loop.
 
-    In a task of a ``TaskManager`` the progress of the Celery task becomes that task's progress, and its failure
-    that task's failure, with the worker's type and traceback::
+    In a task of a ``TaskManager``, which has the Celery task's name, the progress of the Celery task becomes that
+    task's progress, and its failure that task's failure, with the worker's type and traceback::
 
         await manager.submit(run_celery(process_document.s("doc1")))
 
@@ -39,7 +41,7 @@ async def run_celery(
             the pool "solo" on another machine gives none while it works.
 
     Returns:
-        What the Celery task returned.
+        A coroutine, which returns what the Celery task returned.
 
     Raises:
         RemoteTaskFailedError: the task raised; it also is of the type that the task raised, where that is known here.
@@ -53,6 +55,25 @@ async def run_celery(
         InvalidArgumentError: it has no single result, as a group has, or none that is kept; or a limit is not above 0.
         WorkerError: it could not be sent for another reason.
     """
+    waiting = _run(signature, progress, timeout, worker_timeout)
+    # The name of a coroutine is what its task is called.
+    waiting.__qualname__ = _name_of(signature)  # type: ignore[attr-defined]
+    return waiting
+
+
+def _name_of(signature: Any = None, **_limits: Any) -> str:
+    """What the Celery task is called."""
+    name = getattr(signature, "task", None)
+    return name if isinstance(name, str) and name else run_celery.__name__
+
+
+# What is submitted as partial(run_celery, signature) is named by it as well.
+run_celery.__task_name__ = _name_of  # type: ignore[attr-defined]
+if sys.version_info >= (3, 12):
+    inspect.markcoroutinefunction(run_celery)
+
+
+async def _run(signature: Any, progress: Progress | None, timeout: float | None, worker_timeout: float) -> Any:
     check_call(signature, timeout, worker_timeout, progress)
     celery_id = str(uuid4())
     watch = Watch(signature, celery_id, progress or _progress_of_the_task(), worker_timeout)

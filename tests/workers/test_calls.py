@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pytest
 from celery import Celery, chain, chord
 from celery.signals import before_task_publish
 
+from ailf.async_tasks import TaskManager
 from ailf.errors import (
     BrokerError,
     InvalidArgumentError,
     InvalidTypeError,
     RemoteTaskFailedError,
     ResultExpiredError,
+    TaskFailedError,
 )
 from ailf.workers import run_celery
 from ailf.workers.feed import ResultFeed, client_options
@@ -82,6 +85,29 @@ async def test_an_option_that_is_none_is_named(app: Any, celery_redis: PrivateSe
     for one in (app, over_redis):
         with pytest.raises(InvalidArgumentError, match="cannot be sent like that"):
             await run_celery(one.tasks["add"].s(1, 1).set(**{option: "nope"}))
+
+
+async def test_a_task_has_the_name_of_the_celery_task(eager: Any, tmp_path: Path) -> None:
+    """Whether it is submitted as a coroutine or as a partial of the function, and unless it is given one."""
+    add = eager.tasks["add"].s(1, 1)
+    async with TaskManager(tmp_path / "journal.db") as manager:
+        for work, name in (
+            (run_celery(add), "add"),
+            (partial(run_celery, add, timeout=60), "add"),
+            (partial(run_celery, signature=add), "add"),
+            (run_celery(chain(add, eager.tasks["add"].s(1), app=eager)), "celery.chain"),
+        ):
+            task_id = await manager.submit(work)
+            await manager.result(task_id)
+            info = manager.get_task_info(task_id)
+            assert info is not None
+            assert info.name == name
+        named = await manager.submit(run_celery(add), name="a sum")
+        assert [info.id for info in manager.list_tasks(name="a sum")] == [named]
+        with pytest.raises(InvalidTypeError, match=r"run_celery needs arguments \(signature\)"):
+            await manager.submit(partial(run_celery))
+        with pytest.raises(TaskFailedError, match=r"'run_celery'.*takes a signature"):
+            await manager.result(await manager.submit(run_celery("add")))
 
 
 async def test_a_queue_that_is_none_is_named(app: Any) -> None:

@@ -134,8 +134,14 @@ def _code_flags(function: Any) -> int:
     return 0 if code is None else int(code.co_flags)
 
 
+NAMING = "__task_name__"
+"""An attribute of a function that says, from what it is called with, what a task of it is called."""
+
+
 def _name_of(work: Any) -> str:
     while isinstance(work, functools.partial):
+        if (naming := getattr(work.func, NAMING, None)) is not None:
+            return str(naming(*work.args, **work.keywords))
         work = work.func
     name = getattr(work, "__qualname__", None)
     return name if isinstance(name, str) else type(work).__qualname__
