@@ -92,8 +92,8 @@ class History:
 
     def iter_tasks(self, status: StatusArgument = None, **conditions: Unpack[Conditions]) -> Iterator[TaskInfo]:
         """The same one by one, of a history of any length: a thousand are in memory at a time."""
-        for page in reports.pages(self._reader, task_filter(status, **conditions)):
-            yield from (task_info(row, self._decoder) for row in page)
+        pages = reports.pages(self._reader, task_filter(status, **conditions))
+        return (task_info(row, self._decoder) for page in pages for row in page)
 
     def to_dicts(self, status: StatusArgument = None, **conditions: Unpack[Conditions]) -> list[dict[str, Any]]:
         """The tasks that fit as rows for pandas or polars: see ``TaskInfo.to_dict``, but times are times.

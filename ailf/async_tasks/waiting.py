@@ -1,10 +1,11 @@
 """The waits of ``TaskManager``: for the end of a task, and for whatever happens next."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
 from ailf.async_tasks import arguments
+from ailf.async_tasks.conditions import task_filter
 from ailf.async_tasks.endings import value_of
 from ailf.async_tasks.journal.reading import last_event_query
 from ailf.async_tasks.log_watching import follow_logs
@@ -71,7 +72,13 @@ class Waiting(Reads):
         return value_of(task_id, ending)
 
     def watch(
-        self, task_id: str | None = None, *, after: int | Literal["now"] | None = None
+        self,
+        task_id: str | None = None,
+        *,
+        after: int | Literal["now"] | None = None,
+        name: str | Iterable[str] | None = None,
+        metadata: Mapping[Any, Any] | None = None,
+        parent: str | None = None,
     ) -> AsyncIterator[TaskEvent]:
         """Iterate over events: those that the journal has, then each new one, with no gap between the two.
 
@@ -81,6 +88,9 @@ class Waiting(Reads):
             task_id: a task, after whose last event the iteration ends; None is every task, until ``stop``.
             after: the ``seq`` of an event, to begin after it; "now" begins with what happens from this call on;
                 None is from the first event on that the journal still has.
+            name: of tasks of this name alone, or of any of several: see ``Conditions``, as for the next two.
+            metadata: of tasks with these values under these keys.
+            parent: of tasks that were submitted inside of this one.
 
         Returns:
             The events, in the order of their ``seq``.
@@ -88,8 +98,8 @@ class Waiting(Reads):
         Raises:
             EventsDeletedError: on the way: the clean-up has deleted events that were to come next. Its
                 ``resume_after`` says after which event to go on.
-            InvalidTypeError: ``after`` is neither a whole number nor "now".
-            InvalidArgumentError: it is negative.
+            InvalidTypeError: ``after`` is neither a whole number nor "now", or a condition is of a wrong type.
+            InvalidArgumentError: ``after`` is negative, or a condition is no JSON.
             TaskNotFoundError: the task is unknown.
             NotStartedError: the manager was not started.
             ManagerError: called on another event loop than ``start``.
@@ -97,13 +107,14 @@ class Waiting(Reads):
         """
         session = self._here()
         begin = arguments.position(after)
+        chosen = task_filter(name=name, metadata=metadata, parent=parent)
         if task_id is not None and self.get_task_info(task_id) is None:
             raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
         if begin == arguments.NOW:
             [(begin,)] = session.journal.reader.rows(last_event_query())
-        return follow(session.journal.areader, session.commits, task_id, begin)
+        return follow(session.journal.areader, session.commits, task_id, begin, chosen)
 
-    async def watch_logs(
+    def watch_logs(
         self, task_id: str, *, level: str | int | None = None, after: int | None = None
     ) -> AsyncIterator[LogLine]:
         """Iterate over the log of a task: the lines that the journal has, then each new one, until the task has ended.
@@ -113,7 +124,7 @@ class Waiting(Reads):
             level: of this level of ``logging`` or above, by name or by number; None is any.
             after: the ``seq`` of a line, to begin after it; None is from the first line on.
 
-        Yields:
+        Returns:
             The lines, in the order of their ``seq``.
 
         Raises:
@@ -128,10 +139,9 @@ class Waiting(Reads):
         number = None if level is None else arguments.log_level(level, "level")[0]
         if self.get_task_info(task_id) is None:
             raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
-        async for line in follow_logs(
+        return follow_logs(
             session.journal.areader, session.commits, arguments.known_task_id(task_id), level=number, after=begin
-        ):
-            yield line
+        )
 
     async def _ending(self, task_id: str, timeout: float | timedelta | None) -> Ending | None:
         session = self._here()

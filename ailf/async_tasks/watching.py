@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from ailf.async_tasks.journal.form import task_event, task_info
 from ailf.async_tasks.journal.reading import AsyncReader, followed_query, task_query
-from ailf.async_tasks.model import TaskEvent
+from ailf.async_tasks.model import TaskEvent, TaskFilter
 from ailf.async_tasks.states import ENDED, EVENT_OF_STATUS
 from ailf.errors import EventsDeletedError
 
@@ -71,7 +71,7 @@ class Commits:
 
 
 async def follow(
-    reader: AsyncReader, commits: Commits, task_id: str | None, after: int | None
+    reader: AsyncReader, commits: Commits, task_id: str | None, after: int | None, chosen: TaskFilter
 ) -> AsyncIterator[TaskEvent]:
     """The events of one task or of all, those of the past and then each new one.
 
@@ -83,6 +83,7 @@ async def follow(
         commits: says when to read it again.
         task_id: the task, after whose last event the iteration ends; None is every task.
         after: the number of the event after which to begin; None begins with the first that is there.
+        chosen: the tasks whose events are wanted.
 
     Raises:
         EventsDeletedError: events that were to come next have been deleted.
@@ -96,17 +97,18 @@ async def follow(
         while True:
             watcher.clear()
             is_last_read = has_ended or commits.is_over
-            rows = await reader.rows(followed_query(position, task_id, EVENTS_A_READ))
+            rows = await reader.rows(followed_query(position, task_id, chosen, EVENTS_A_READ))
             deleted = int(rows[0][0])
             known = deleted if known is None else known
             gap = deleted if task_id is None and deleted > max(known, position) else None
-            events = [task_event(row[1:]) for row in rows if row[1] is not None]
-            for event in events:
+            events = [(task_event(row[1:-1]), row[-1]) for row in rows if row[1] is not None]
+            for event, fits in events:
                 if gap is not None and event.seq > gap:
                     # All that is left of what comes before has been told.
                     raise _gap(known, gap)
                 position = event.seq
-                yield event
+                if fits:
+                    yield event
                 if task_id is not None and event.kind in LAST_EVENTS:
                     return
             if len(events) == EVENTS_A_READ:
@@ -115,11 +117,9 @@ async def follow(
                 raise _gap(known, gap)
             if is_last_read:
                 return
-            if task_id is not None and not events:
-                has_ended = await _has_ended(reader, task_id, position, deleted)
-            if has_ended:
-                continue
-            await watcher.wait()
+            has_ended = task_id is not None and not events and await _has_ended(reader, task_id, position, deleted)
+            if not has_ended:
+                await watcher.wait()
     finally:
         commits.discard(watcher)
 

@@ -102,6 +102,18 @@ def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
+def test_a_wrong_condition_is_refused_by_the_call(journal: Path) -> None:
+    """Before the first step, as everywhere."""
+    asyncio.run(_nothing(journal))
+    with History(journal) as history, pytest.raises(InvalidArgumentError, match="status"):
+        history.iter_tasks("lost")
+
+
+async def _nothing(journal: Path) -> None:
+    async with TaskManager(journal):
+        pass
+
+
 @pytest.mark.parametrize(
     ("encoder", "decoder", "error"),
     [(len, None, InvalidArgumentError), (None, len, InvalidArgumentError), (5, len, InvalidTypeError)],

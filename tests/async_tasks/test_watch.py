@@ -11,7 +11,7 @@ import pytest
 from ailf.async_tasks import EventKind, TaskEvent, TaskManager
 from ailf.async_tasks.watching import EVENTS_A_READ
 from ailf.errors import EventsDeletedError, InvalidArgumentError, InvalidTypeError, NotStartedError, TaskNotFoundError
-from tests.conftest import PATIENCE_SECONDS, first_round
+from tests.conftest import PATIENCE_SECONDS, first_round, until
 
 S, R, P, C = EventKind.SUBMITTED, EventKind.STARTED, EventKind.PROGRESS, EventKind.COMPLETED
 
@@ -234,5 +234,79 @@ async def test_arguments_are_checked_at_the_call(manager: TaskManager) -> None:
     """A response may still be refused then, which it cannot once its first byte is sent."""
     with pytest.raises(TaskNotFoundError):
         manager.watch("unknown")
-    with pytest.raises(InvalidTypeError):
-        manager.watch(after="then")  # type: ignore[arg-type]
+    with pytest.raises(TaskNotFoundError):
+        manager.watch_logs("unknown")
+    bad: Any
+    for bad in ({"after": "then"}, {"name": 5}, {"metadata": {5: 1}}, {"metadata": "user"}, {"parent": 5}):
+        with pytest.raises(InvalidTypeError, match=next(iter(bad))):
+            manager.watch(**bad)
+    with pytest.raises(InvalidArgumentError, match="metadata"):
+        manager.watch(metadata={"user": float("nan")})
+    task_id = await manager.submit(asyncio.Event().wait())
+    with pytest.raises(InvalidArgumentError, match="level"):
+        manager.watch_logs(task_id, level="LOUD")
+
+
+FILTERS: dict[str, tuple[dict[str, Any], str]] = {
+    "name": ({"name": "mail"}, "b"),
+    "name with stars": ({"name": "report *"}, "ac"),
+    "several names": ({"name": ["mail", "*daily"]}, "ab"),
+    "metadata": ({"metadata": {"user": 1}}, "ab"),
+    "several values": ({"metadata": {"user": {1, 2}}}, "abc"),
+    "keys in keys": ({"metadata": {("plan", "name"): "pro"}}, "a"),
+    "both": ({"name": "report *", "metadata": {"user": 2}}, "c"),
+    "parent": ({"parent": "a"}, "d"),
+    "none": ({"name": []}, ""),
+}
+
+
+@pytest.mark.parametrize(("conditions", "ids"), FILTERS.values(), ids=FILTERS)
+async def test_some_tasks_are_watched(journal: Path, conditions: dict[str, Any], ids: str) -> None:
+    """What fits comes from the past and live, whole and in order; nothing of what does not."""
+    tasks: dict[str, tuple[str, dict[str, Any]]] = {
+        "a": ("report daily", {"user": 1, "plan": {"name": "pro"}}),
+        "b": ("mail", {"user": 1}),
+        "c": ("report weekly", {"user": 2}),
+        "d": ("child", {"user": 3}),
+    }
+    async with TaskManager(journal, indexed_metadata=["user"]) as manager:
+        gate = asyncio.Event()
+        for task_id, (name, metadata) in tasks.items():
+            parent = "a" if task_id == "d" else None
+            await manager.submit(gate.wait(), task_id=task_id, name=name, metadata=metadata, parent=parent)
+        watching = asyncio.create_task(everything(manager.watch(**conditions)))
+        from_now = asyncio.create_task(everything(manager.watch(after="now", **conditions)))
+        await asyncio.sleep(0)
+        gate.set()
+        for task_id in tasks:
+            await manager.result(task_id)
+        expected = [event for task_id in ids for event in manager.get_task_events(task_id)]
+    expected.sort(key=lambda event: event.seq)
+    assert await watching == expected
+    assert await from_now == [event for event in expected if event.kind is C]
+
+
+async def test_a_watch_of_some_tasks_knows_what_it_has_passed(journal: Path) -> None:
+    """What it looked at and left out is no gap when it is deleted later; a long history is passed piece by piece."""
+    async with TaskManager(journal, retention=0, cleanup_interval=3600) as manager:
+        await first_round(manager)
+        wanted = await manager.submit(asyncio.Event().wait(), name="wanted")
+        watcher = manager.watch(name="wanted")
+        assert [(await anext(watcher)).kind for _ in range(2)] == [S, R]
+        step = asyncio.ensure_future(anext(watcher))
+        for _ in range(2):
+            await manager.result(await reporting(manager, EVENTS_A_READ))
+        await asyncio.sleep(0)
+        await until(lambda: not manager.count_tasks("running", name="*reporting*"))
+        manager.update_progress(wanted, 50)
+        assert (await step).progress == 50
+        await manager.cleanup()
+        manager.update_progress(wanted, 75)
+        assert (await anext(watcher)).progress == 75
+
+
+async def test_one_task_that_does_not_fit(manager: TaskManager) -> None:
+    """A task that is named and does not fit has nothing to tell, and the iteration ends when it does."""
+    task_id = await manager.submit(asyncio.sleep(0), name="other")
+    assert await everything(manager.watch(task_id, name="wanted")) == []
+    assert [event.kind for event in await everything(manager.watch(task_id, name="oth*"))] == [S, R, C]

@@ -116,18 +116,33 @@ def events_after_query(after: int, task_id: str | None, limit: int) -> Query:
 
 _FOLLOWED = """\
 SELECT journal.deleted_seq, next.* FROM journal LEFT JOIN (
-  SELECT seq, task_id, at, kind, progress, message FROM task_events WHERE seq > ? {of_task}ORDER BY seq LIMIT ?
+  SELECT seq, task_id, at, kind, progress, message, {fits} AS fits
+  FROM task_events WHERE seq > ? {of_task}ORDER BY seq LIMIT ?
 ) AS next ORDER BY next.seq"""
 
 
-def followed_query(after: int, task_id: str | None, limit: int) -> Query:
+@cache
+def _followed(shape: Shape, *, of_task: bool) -> Statement:
+    of_its_task = tasks.c.id == literal_column("task_events.task_id")
+    conditions = conditions_of(shape)
+    fits = positional(select(literal_column("1")).select_from(tasks).where(of_its_task, *conditions))
+    sql = _FOLLOWED.format(
+        fits=f"EXISTS ({fits.sql})" if conditions else "1", of_task="AND task_id = ? " if of_task else ""
+    )
+    chosen = fits.parameters if conditions else ()
+    return Statement(sql, (*chosen, "after", *(["task_id"] if of_task else []), "limit"))
+
+
+def followed_query(after: int, task_id: str | None, chosen: TaskFilter, limit: int) -> Query:
     """The same, each behind the highest number of a deleted event; one row with that alone where there is no event.
 
     Both as of one moment: an event that is deleted between two reads would be missed by whoever looks for it next.
+    For the same reason those of other tasks than the chosen ones come as well, each with whether it is one of these.
     """
-    if task_id is None:
-        return Query(_FOLLOWED.format(of_task=""), (after, limit))
-    return Query(_FOLLOWED.format(of_task="AND task_id = ? "), (after, task_id, limit))
+    shape, values = shape_of(chosen)
+    return bound(
+        _followed(shape, of_task=task_id is not None), values | {"after": after, "task_id": task_id, "limit": limit}
+    )
 
 
 def last_event_query() -> Query:
