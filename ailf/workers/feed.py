@@ -125,10 +125,20 @@ class ResultFeed:
 
     async def _subscribe(self, key: bytes) -> None:
         if self._reader is None:
-            await self._connect()
+            await self._connect_first()
             self._reader = asyncio.create_task(self._read(), name="ailf-celery-results")
         elif self._connection is not None and self._connection.is_connected:
-            await self._connection.send_command("SUBSCRIBE", key)
+            # What fails here fails the reader as well: its next connection asks for everything again.
+            with suppress(*FAILURES):
+                await self._connection.send_command("SUBSCRIBE", key)
+
+    async def _connect_first(self) -> None:
+        try:
+            await self._connect()
+        except FAILURES:
+            # It may have been cut off in between; who is not there does not answer a second time either.
+            await self._disconnect()
+            await self._connect()
 
     async def _confirmation(self, confirmed: asyncio.Event) -> None:
         """Wait for it for as long as Redis says anything: with thousands at once it has a lot to say."""

@@ -99,6 +99,10 @@ class Spool:
                 (self._place(queue) / name).rename(path)
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                # Such as a name that is too long for a claim's.
+                self._put_away(self._place(queue) / name, error)
+                continue
             try:
                 return Claim(path, _content(path))
             except OSError as error:
@@ -115,10 +119,7 @@ class Spool:
         Raises:
             OSError: the folder cannot be written.
         """
-        kept = private_folder(self._unreadable) / claim.path.name
-        with suppress(FileNotFoundError):
-            claim.path.rename(kept)
-        _log.error("%s was no message that a worker could read, and was set aside: %s", kept, reason)
+        self._put_away(claim.path, reason)
 
     def finish(self, claim: Claim) -> None:
         """Let go of a message that was dealt with; a second time does nothing."""
@@ -205,12 +206,26 @@ class Spool:
             self._desk, self._lock = desk, handle
         return self._desk
 
+    def _put_away(self, path: Path, reason: object) -> None:
+        kept = private_folder(self._unreadable) / path.name
+        if os.path.lexists(kept):
+            # What was kept there is somebody's to look at, and a folder cannot be replaced at all.
+            kept = self._unreadable / f"{uuid4().hex}{_SUFFIX}"
+        with suppress(FileNotFoundError):
+            path.rename(kept)
+        _log.error("%s was no message that a worker could read, and was set aside: %s", kept, reason)
+
     def _give_back(self, desk: Path) -> int:
         count = 0
         for path in sorted(desk.glob(f"*{_SUFFIX}")):
             queue, _, name = path.name.partition("@")
-            path.rename(private_folder(self._place(unquote(queue))) / name)
-            count += 1
+            try:
+                path.rename(private_folder(self._place(unquote(queue))) / name)
+            except (OSError, InvalidArgumentError) as error:
+                # Nobody claimed that: it must not keep back what comes after it.
+                self._put_away(path, error)
+            else:
+                count += 1
         with suppress(FileNotFoundError):
             desk.rmdir()
         return count

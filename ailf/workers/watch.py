@@ -244,15 +244,16 @@ class Watch:
             self._missing += 1
         else:
             self._missing = 0
+        answered = self._place is not None and self._place.node in report.answered
+        lives_on = answered and _is_alive(self._place) is not False
         if self._missing >= CERTAIN:
-            lives_on = self._place is not None and self._place.node in report.answered
-            if self._vanished or (lives_on and _is_alive(self._place) is not False):
+            if self._vanished or lives_on:
                 raise self._without_result("it is not stored, and no worker has the task any more")
             raise self._lost("no worker has it, and it is not in its queue")
         if _now() - self._heard_at > self._worker_timeout:
             if self._trouble is not None:
                 raise self._trouble
-            raise self._lost(f"no worker gave a sign of life for {self._worker_timeout:g} s")
+            raise self._lost(f"no worker gave a sign of life for {self._worker_timeout:g} s", lives_on=lives_on)
 
     def _without_result(self, finding: str) -> ResultExpiredError:
         return ResultExpiredError(
@@ -262,8 +263,10 @@ class Watch:
             celery_id=self._id,
         )
 
-    def _lost(self, finding: str) -> WorkerLostError:
-        if self._place is not None:
+    def _lost(self, finding: str, *, lives_on: bool = False) -> WorkerLostError:
+        if self._place is not None and lives_on:
+            story = f"its worker (process {self._place.pid} on {self._place.host}) answers, and has it no more"
+        elif self._place is not None:
             story = f"its worker (process {self._place.pid} on {self._place.host}) died with it"
         elif self._last is not None:
             story = "its worker died with it"

@@ -145,6 +145,19 @@ async def test_work_that_is_dead_is_not_waited_for(crew: list[Worker], tmp_path:
     assert isinstance(rejecting, RemoteTaskFailedError)
 
 
+async def test_a_worker_that_lives_is_not_said_to_have_died(
+    crew: list[Worker], tmp_path: Path, impatient: None
+) -> None:
+    """Where another one that is known is silent, and may have the task: the error says who answered."""
+    silent = asyncio.create_task(run_celery(hold(crew[0], tmp_path / "silent", queue="far")))
+    await until(lambda: has_begun(tmp_path / "silent"))
+    with pytest.raises(WorkerLostError, match="answers, and has it no more") as caught:
+        await run_celery(crew[0].app.signature("test.ignoring"), worker_timeout=3)
+    assert "died" not in str(caught.value)
+    (tmp_path / "silent" / "release").touch()
+    assert await silent == "released"
+
+
 async def test_a_task_that_ends_without_a_result_is_told(folder_worker: Worker, impatient: None) -> None:
     """Ignore stores nothing: the wait ends all the same, and says why."""
     with pytest.raises(ResultExpiredError, match=r"raise Ignore\(\)"):

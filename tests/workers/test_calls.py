@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery, chain, chord
 from celery.signals import before_task_publish
 
@@ -311,6 +312,38 @@ async def test_a_feed_that_is_not_answered_says_so(
         with pytest.raises(BrokerError, match=r"it did not answer within 0\.3 s"):
             await feed.listen(b"key")
         server.resume()
+
+
+async def test_a_connection_that_is_cut_at_a_beginning_fails_nobody(
+    celery_redis: PrivateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was about to subscribe on it does so on the next one, be it the first of all or not."""
+    feed = ResultFeed({"host": HOST, "port": celery_redis.port})
+    connect = feed._connect
+    attempts = 0
+
+    async def cut_once() -> None:
+        nonlocal attempts
+        attempts += 1
+        await connect()
+        if attempts == 1:
+            raise redis.exceptions.ConnectionError("cut off")
+
+    monkeypatch.setattr(feed, "_connect", cut_once)
+    await feed.listen(b"first")
+    connection = feed._connection
+    assert connection is not None
+
+    async def cut(*_command: object) -> None:
+        await connection.disconnect()
+        raise redis.exceptions.ConnectionError("cut off")
+
+    monkeypatch.setattr(connection, "send_command", cut)
+    await asyncio.gather(*(feed.listen(str(number).encode()) for number in range(10)))
+    assert attempts == 3
+    for number in range(10):
+        await feed.leave(str(number).encode())
+    await feed.leave(b"first")
 
 
 async def test_a_burst_of_calls_is_answered(redis_worker: Worker) -> None:

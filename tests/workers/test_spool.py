@@ -219,6 +219,43 @@ def test_what_cannot_be_read_is_set_aside(spool: Spool, tmp_path: Path, caplog: 
     assert caplog.text.count("was set aside") == 3
 
 
+def test_what_was_set_aside_before_is_kept(spool: Spool, tmp_path: Path) -> None:
+    """The next of the same name does not replace it, nor is it in the way where it is a folder."""
+    queue = tmp_path / "spool" / "queues" / "a.queue"
+    spool.put("a", b"whole")
+    for number in range(2):
+        (queue / "0.msg").mkdir()
+        (queue / "0.msg" / str(number)).touch()
+        spool.put("a", b"whole")
+        assert set(payloads(spool, "a")) == {b"whole"}
+    kept = tmp_path / "spool" / "unreadable"
+    assert sorted(path.name for path in kept.glob("*/*")) == ["0", "1"]
+
+
+def test_a_name_that_no_claim_can_have_is_set_aside(spool: Spool, tmp_path: Path) -> None:
+    """Too long with the queue's name before it, or none that text can hold."""
+    queue = tmp_path / "spool" / "queues" / "a.queue"
+    spool.put("a", b"whole")
+    (queue / ("0" * 250 + ".msg")).touch()
+    (queue / os.fsdecode(b"\xff.msg")).write_bytes(b"odd")
+    assert payloads(spool, "a") == [b"whole", b"odd"]
+    assert len(list((tmp_path / "spool" / "unreadable").iterdir())) == 1
+
+
+def test_what_nobody_claimed_keeps_nothing_back(spool: Spool, tmp_path: Path) -> None:
+    """Files that somebody put among a dead process's claims are set aside, and its messages go back."""
+    desk = tmp_path / "spool" / "claimed" / "0123"
+    desk.mkdir(parents=True)
+    desk.with_suffix(".lock").touch()
+    for name in ("0.msg", "%2F" * 60 + "@1.msg", "zz.msg"):
+        (desk / name).touch()
+    (desk / "a@5.msg").write_bytes(b"whole")
+    assert spool.recover() == 1
+    assert payloads(spool, "a") == [b"whole"]
+    assert not desk.exists()
+    assert len(list((tmp_path / "spool" / "unreadable").iterdir())) == 3
+
+
 def test_many_messages_are_listed_once(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look into the folder costs what waits there: looking again for each few makes that the square of it."""
     looks = 0
