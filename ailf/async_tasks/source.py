@@ -4,6 +4,7 @@ import threading
 import weakref
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from typing import Any
 
 from ailf.async_tasks import TaskManager
 from ailf.async_tasks.journal import open_reader
@@ -106,6 +107,22 @@ class Source:
             JournalError: the journal cannot be read.
         """
         return upkeep.owner_states(self.path)
+
+    def owner(self, owner_id: str) -> dict[str, Any] | None:
+        """The row of a manager, and its ``life``: alive, dead, unknown, or stopped; None where it is gone.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        owner = reports.owner_of(self.reader(), owner_id)
+        if owner is None:
+            return None
+        if owner["stopped_at"] is not None:
+            return owner | {"life": "stopped"}
+        if owner["found_dead_at"] is not None:
+            return owner | {"life": str(upkeep.Life.DEAD)}
+        life = next((state.life for state in self.owners() if state.id == owner_id), upkeep.Life.DEAD)
+        return owner | {"life": str(life)}
 
     def ask_to_cancel(self, task_id: str, *, children: bool) -> None:
         """Ask the owner of a task to cancel it, and what was submitted in it as well.

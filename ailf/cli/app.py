@@ -12,6 +12,7 @@ import click
 from ailf import __version__
 from ailf.cli.codes import INTERRUPTED, JOURNAL_TROUBLE, NOTHING, OUTPUT_TROUBLE, USAGE
 from ailf.cli.groups import PARTS, Group, examples, part
+from ailf.cli.mcp import mcp
 from ailf.cli.options import JOURNAL_HELP, journal_option
 from ailf.cli.serve import serve
 from ailf.cli.words import harmless
@@ -138,4 +139,5 @@ def demo(*, folder: Path | None, journal: Path) -> None:
     run(folder, journal)
 
 
+app.add_command(mcp)
 app.add_command(serve)

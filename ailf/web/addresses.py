@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from ailf.async_tasks.journal.reading.reports import Order, Place, Wanted, place_of
+from ailf.async_tasks.journal.reading.reports import NO_TYPE, Order, Place, Wanted, place_of
 from ailf.async_tasks.moments import length_of, moment_of
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.texts import line
@@ -19,9 +19,6 @@ from ailf.errors import InvalidArgumentError
 
 LONGEST_VALUE = 2_000
 """How long a value in an address may be."""
-
-NO_TYPE = "(none)"
-"""The type of an error that is no exception: a time limit, a process that died."""
 
 Pairs = tuple[tuple[str, str], ...]
 

@@ -3,8 +3,8 @@
 from dataclasses import asdict
 
 from ailf.async_tasks.journal.reading import reports
-from ailf.async_tasks.journal.reading.reports import Failure
-from ailf.web.addresses import NO_TYPE, address, one
+from ailf.async_tasks.journal.reading.reports import NO_TYPE, Failure
+from ailf.web.addresses import address, one
 from ailf.web.views.asking import Answer, Asking, View
 from ailf.web.views.periods import Period, chosen_period
 

@@ -5,16 +5,13 @@ from ailf.web.addresses import address, one
 from ailf.web.views.asking import Answer, Asking, View
 from ailf.web.views.periods import chosen_period
 
-TASKS_LOOKED_AT = 5_000
-"""Of how many tasks the statistics are, the newest, unless all are asked for."""
-
 MOST_NAMES = 200
 
 
 def _answer(asking: Asking) -> Answer:
     period = chosen_period("names", asking.pairs, asking.now)
     every = one(asking.pairs, "all") is not None
-    found = reports.stats(asking.reader, period.since, reports.EVERY if every else TASKS_LOOKED_AT)
+    found = reports.stats(asking.reader, period.since, reports.EVERY if every else reports.TASKS_LOOKED_AT)
     tasks = sum(stats.tasks for stats in found)
     words = [("since", period.word if period.since else None), ("sort", "created")]
     return Answer(
@@ -22,7 +19,7 @@ def _answer(asking: Asking) -> Answer:
             "names": [(stats, address("tasks", [("name", stats.name), *words])) for stats in found[:MOST_NAMES]],
             "more_names": max(0, len(found) - MOST_NAMES),
             "tasks": tasks,
-            "is_bounded": not every and tasks >= TASKS_LOOKED_AT,
+            "is_bounded": not every and tasks >= reports.TASKS_LOOKED_AT,
             "period": period,
             "every": address("names", [("period", period.word), ("all", "yes")]),
         },

@@ -3,9 +3,8 @@
 import logging
 from typing import Any
 
-from ailf.async_tasks.journal.care.upkeep import Life
 from ailf.async_tasks.journal.reading import reports
-from ailf.async_tasks.journal.reading.reports import Sheet, Text
+from ailf.async_tasks.journal.reading.reports import Text
 from ailf.async_tasks.texts import line
 from ailf.errors import InvalidArgumentError, TaskNotFoundError
 from ailf.web.addresses import address, one
@@ -59,7 +58,7 @@ def _answer(asking: Asking) -> Answer:
             "family": family,
             "children": address("tasks", {"parent": task_id}),
             "unfinished_children": any(not one.line.status.is_ended for one in family.descendants),
-            "owner": _owner(asking, sheet),
+            "owner": asking.source.owner(sheet.owner_id),
             "downloads": {
                 name: address("download", {"id": task_id, "part": name})
                 for name in ("result", "metadata", "error", "traceback", "log")
@@ -85,19 +84,6 @@ def _shown(text: Text | None, *, is_json: bool) -> dict[str, Any] | None:
     if text is None:
         return None
     return {"text": text, "tree": tree(text.begin) if is_json and text.is_whole else None}
-
-
-def _owner(asking: Asking, sheet: Sheet) -> dict[str, Any] | None:
-    """Who runs the task, or ran it, and whether that manager is alive."""
-    owner = reports.owner_of(asking.reader, sheet.owner_id)
-    if owner is None:
-        return None
-    if owner["stopped_at"] is not None:
-        return owner | {"life": "stopped"}
-    if owner["found_dead_at"] is not None:
-        return owner | {"life": "dead"}
-    life = next((state.life for state in asking.source.owners() if state.id == sheet.owner_id), Life.DEAD)
-    return owner | {"life": str(life)}
 
 
 TASK = View("task", "Task", _answer, ("head", "progress", "outcome", "family", "events"))

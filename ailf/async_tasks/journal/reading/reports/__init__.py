@@ -3,7 +3,8 @@
 Each is a function that takes a ``Reader`` and gives values back; none writes, and none knows who asks.
 """
 
-from ailf.async_tasks.journal.reading.reports.grouping import FAILURES_LOOKED_AT, Failure, Failures, failures
+from ailf.async_tasks.journal.reading.reports.ddl import schema
+from ailf.async_tasks.journal.reading.reports.grouping import FAILURES_LOOKED_AT, NO_TYPE, Failure, Failures, failures
 from ailf.async_tasks.journal.reading.reports.keyset import REACH, Order, Page, Place, Wanted, page
 from ailf.async_tasks.journal.reading.reports.kin import Family, Relative, family
 from ailf.async_tasks.journal.reading.reports.lines import EVERY, Line, Text
@@ -18,7 +19,7 @@ from ailf.async_tasks.journal.reading.reports.lists import (
     sorted_query,
 )
 from ailf.async_tasks.journal.reading.reports.logs import LogLine, last_logs, whole_log
-from ailf.async_tasks.journal.reading.reports.names import NameStats, stats
+from ailf.async_tasks.journal.reading.reports.names import TASKS_LOOKED_AT, NameStats, stats
 from ailf.async_tasks.journal.reading.reports.one import (
     PARTS,
     Sheet,
@@ -53,9 +54,11 @@ __all__ = [
     "FAILURES_LOOKED_AT",
     "MINUTES",
     "MOST_COUNTED",
+    "NO_TYPE",
     "PARTS",
     "REACH",
     "TASKS_A_PAGE",
+    "TASKS_LOOKED_AT",
     "Board",
     "Branch",
     "Failure",
@@ -97,6 +100,7 @@ __all__ = [
     "place_of",
     "place_text",
     "reports_of",
+    "schema",
     "sheet",
     "sorted_query",
     "span",

@@ -13,6 +13,9 @@ from ailf.async_tasks.states import Reason, TaskStatus
 FAILURES_LOOKED_AT = 2_000
 """How many failures are grouped, the newest, unless all are asked for."""
 
+NO_TYPE = "(none)"
+"""The type of an error that is no exception: a time limit, a process that died."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -8,6 +8,9 @@ from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.reading.reports.lines import EVERY
 
+TASKS_LOOKED_AT = 5_000
+"""Of how many tasks the statistics are, the newest, unless all are asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class NameStats:

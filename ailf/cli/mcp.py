@@ -1,0 +1,22 @@
+"""``ailf mcp``: a journal as an MCP server, for agents."""
+
+from pathlib import Path
+
+import click
+
+from ailf.cli.groups import examples
+from ailf.cli.options import journal_option
+
+
+@click.command(epilog=examples("mcp", "mcp --journal night.db --actions"))
+@journal_option
+@click.option("--actions", is_flag=True, help="Let tasks be cancelled.")
+def mcp(*, journal: Path, actions: bool) -> None:
+    """Serve a journal to a coding agent, as an MCP server over stdin and stdout.
+
+    It is only read, unless --actions is given, also while programs write to it. The agent's own configuration
+    starts this command; docs/howto/mcp.md has the line for Claude Code, Cursor and VS Code.
+    """
+    from ailf.mcp.serve import serve  # noqa: PLC0415 - its libraries are an extra
+
+    serve(journal, actions=actions)
