@@ -9,6 +9,7 @@ from ailf.async_tasks.journal.care.upkeep import Life
 from ailf.async_tasks.journal.form import task_event
 from ailf.async_tasks.journal.reading import followed_query, reports
 from ailf.async_tasks.journal.reading.reports import NO_TYPE, Order, Wanted
+from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.source import Source
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.texts import line
@@ -207,9 +208,9 @@ class Tools:
         now, reader = datetime.now(UTC), self._source.reader()
         known_id = whole_id(reader, task_id) if task_id else None
         begin = reports.event_before_the_last(reader, known_id, limit) if after is None else after
-        rows = reader.rows(followed_query(begin, known_id, limit + 1))
+        rows = reader.rows(followed_query(begin, known_id, TaskFilter(), limit + 1))
         deleted = int(rows[0][0]) if rows else 0
-        events = [task_event(row[1:]) for row in rows if row[1] is not None]
+        events = [task_event(row[1:-1]) for row in rows if row[1] is not None]
         shown = events[:limit]
         return shapes.Events(
             **head(self._source, now),
