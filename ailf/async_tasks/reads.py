@@ -36,12 +36,16 @@ class Reads(Lifecycle):
             JournalError: the journal cannot be read.
         """
         session = self._started()
-        return session.info(session.journal.reader.rows(task_query(arguments.known_task_id(task_id))))
+        known_id = arguments.known_task_id(task_id)
+        unwritten = session.live.unwritten(known_id)
+        return session.info(session.journal.reader.rows(task_query(known_id)), unwritten)
 
     async def aget_task_info(self, task_id: str) -> TaskInfo | None:
         """The awaitable twin of ``get_task_info``: the event loop goes on while the journal is read."""
         session = self._here()
-        return session.info(await session.journal.areader.rows(task_query(arguments.known_task_id(task_id))))
+        known_id = arguments.known_task_id(task_id)
+        unwritten = session.live.unwritten(known_id)
+        return session.info(await session.journal.areader.rows(task_query(known_id)), unwritten)
 
     def list_tasks(
         self,
@@ -73,7 +77,8 @@ class Reads(Lifecycle):
         session = self._started()
         chosen = task_filter(status, **conditions)
         query = page_query(session.journal.reader, chosen, newest_first=newest_first, limit=limit, offset=offset)
-        return session.infos(session.journal.reader.rows(query))
+        unwritten = session.live.unwritten()
+        return session.infos(session.journal.reader.rows(query), unwritten)
 
     async def alist_tasks(
         self,
@@ -88,7 +93,8 @@ class Reads(Lifecycle):
         session = self._here()
         chosen = task_filter(status, **conditions)
         query = page_query(session.journal.reader, chosen, newest_first=newest_first, limit=limit, offset=offset)
-        return session.infos(await session.journal.areader.rows(query))
+        unwritten = session.live.unwritten()
+        return session.infos(await session.journal.areader.rows(query), unwritten)
 
     def count_tasks(self, status: StatusArgument = None, **conditions: Unpack[Conditions]) -> int:
         """How many tasks fit every condition: see ``list_tasks`` for these, and for what is raised."""

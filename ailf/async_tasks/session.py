@@ -17,7 +17,17 @@ from ailf.async_tasks.journal.form import inherited_error, microseconds_text, ta
 from ailf.async_tasks.journal.reading import Row, existing_query, submission_query, task_query
 from ailf.async_tasks.model import Ending, Outcome, TaskInfo
 from ailf.async_tasks.others import Others
-from ailf.async_tasks.running import Capturing, Desk, LiveTask, LiveTasks, Observer, Observers, Phase, current_id
+from ailf.async_tasks.running import (
+    Capturing,
+    Desk,
+    LiveTask,
+    LiveTasks,
+    Observer,
+    Observers,
+    Phase,
+    Unwritten,
+    current_id,
+)
 from ailf.async_tasks.settings import Settings
 from ailf.async_tasks.states import TaskStatus
 from ailf.async_tasks.watching import Commits
@@ -329,22 +339,23 @@ class Session:
         if self.journal.is_inherited:
             raise inherited_error(self.journal.path)
 
-    def infos(self, rows: Sequence[Row]) -> list[TaskInfo]:
-        """The tasks of rows, as this process knows them."""
+    def infos(self, rows: Sequence[Row], unwritten: Unwritten) -> list[TaskInfo]:
+        """The tasks of rows, as this process knows them since before it read them."""
         decoder = self._settings.coders.decoder
-        return self.live.laid_over([task_info(row, decoder) for row in rows])
+        return unwritten.laid_over([task_info(row, decoder) for row in rows])
 
-    def info(self, rows: Sequence[Row]) -> TaskInfo | None:
+    def info(self, rows: Sequence[Row], unwritten: Unwritten) -> TaskInfo | None:
         """The task of the only row; None where there is none."""
         if not rows:
             return None
-        [info] = self.infos(rows)
+        [info] = self.infos(rows, unwritten)
         if info.status is TaskStatus.FAILED:
             self.live.unheard.asked(info.id)
         return info
 
     def _in_journal(self, task_id: str) -> TaskInfo | None:
-        return self.info(self.journal.reader.rows(task_query(task_id)))
+        unwritten = self.live.unwritten(task_id)
+        return self.info(self.journal.reader.rows(task_query(task_id)), unwritten)
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel a task, of this process or another, and wait for its end; whether that is CANCELLED, and committed.

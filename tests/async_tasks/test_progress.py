@@ -1,8 +1,10 @@
 """``update_progress``, ``current_task`` and the timeline of a task."""
 
 import asyncio
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from ailf.async_tasks import EventKind, TaskInfo, TaskManager, TaskStatus, current_task
+from ailf.async_tasks.journal.reading import Query
 from ailf.errors import InvalidArgumentError, InvalidTypeError, ManagerError, NotStartedError
 from tests.conftest import until
 
@@ -282,3 +285,30 @@ async def test_a_task_as_a_value(manager: TaskManager) -> None:
     assert ended.duration == (ended.completed_at - ended.started_at).total_seconds()
     with pytest.raises(AttributeError):
         ended.status = TaskStatus.FAILED  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("asked", ["list", "one"])
+async def test_promise_3_a_read_is_never_older_than_what_was_reported_before_it(
+    manager: TaskManager, journal: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """What a read finds in the journal may be old when it comes back, and its task over; the report still counts."""
+    gate = asyncio.Event()
+    task_id = await manager.submit(gate.wait())
+    assert manager._session is not None
+    reader = manager._session.journal.areader
+    read = reader.rows
+
+    async def rows(query: Query) -> list[Any]:
+        found = await read(query)
+        other.execute("ROLLBACK")
+        gate.set()
+        await manager.result(task_id)
+        return found
+
+    monkeypatch.setattr(reader, "rows", rows)
+    with closing(sqlite3.connect(journal, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert manager.update_progress(task_id, 50, "half")
+        [info] = await manager.alist_tasks() if asked == "list" else [await manager.aget_task_info(task_id)]
+    assert info is not None
+    assert (info.progress, info.progress_message) == (50, "half")

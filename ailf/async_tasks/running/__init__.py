@@ -12,6 +12,7 @@ from ailf.async_tasks.running.log_capture import Capturing
 from ailf.async_tasks.running.observing import Observer, Observers, TaskLog
 from ailf.async_tasks.running.phases import Phase
 from ailf.async_tasks.running.remembered import RESULT_MEMORY_BYTES
+from ailf.async_tasks.running.unwritten import Unwritten
 
 __all__ = [
     "RESULT_MEMORY_BYTES",
@@ -26,6 +27,7 @@ __all__ = [
     "Phase",
     "Submittable",
     "TaskLog",
+    "Unwritten",
     "current_id",
     "current_task",
     "discard",

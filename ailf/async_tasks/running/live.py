@@ -1,6 +1,6 @@
 """The tasks that this process runs: who starts when, how each ends, what is recorded and in which order.
 
-One ``LiveTasks`` lives on one event loop; only ``report`` and ``laid_over`` are called from elsewhere: other threads,
+One ``LiveTasks`` lives on one event loop; only ``report`` and ``unwritten`` are called from elsewhere: other threads,
 finalizers, signal handlers. So neither takes a lock. A task is here from its submission until its end is committed; who
 holds it meanwhile, and what may come next, is the table in ``phases``.
 """
@@ -8,14 +8,13 @@ holds it meanwhile, and what may come next, is the table in ``phases``.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from ailf.async_tasks import arguments
 from ailf.async_tasks.encoding import Coder, encode_result
 from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal.writing import Record
-from ailf.async_tasks.model import Ended, Ending, Outcome, Progressed, Started, Submitted, TaskInfo, microseconds_of
+from ailf.async_tasks.model import Ended, Ending, Outcome, Progressed, Started, Submitted
 from ailf.async_tasks.running.context import CurrentTask, Desk, enter
 from ailf.async_tasks.running.job import Job
 from ailf.async_tasks.running.live_task import GRACE_SECONDS, NOT_REPORTED, LiveTask, resolve
@@ -26,6 +25,7 @@ from ailf.async_tasks.running.remembered import RESULT_MEMORY_BYTES, Remembered
 from ailf.async_tasks.running.runner import execute, failed
 from ailf.async_tasks.running.slots import Slots
 from ailf.async_tasks.running.unheard import Unheard
+from ailf.async_tasks.running.unwritten import Unwritten
 from ailf.async_tasks.states import Reason, ResultFormat, TaskStatus
 from ailf.errors import AilfError, DuplicateTaskError, ManagerError, UnwrittenChangesError
 
@@ -157,21 +157,17 @@ class LiveTasks:
         # An end that came in between may have been recorded first; the outcome is set before that.
         return task.outcome is None
 
-    def laid_over(self, infos: list[TaskInfo]) -> list[TaskInfo]:
-        """Rows as this process knows them: with progress that is not written yet, with the very results."""
-        if not self._tasks and not self.remembered.has_results:
-            return infos
-        return [self._laid_over(info) for info in infos]
+    def unwritten(self, task_id: str | None = None) -> Unwritten:
+        """What to lay over what is read from now on, of one task or of all.
 
-    def _laid_over(self, info: TaskInfo) -> TaskInfo:
-        if info.status is TaskStatus.COMPLETED:
-            return self.remembered.laid_over(info)
-        task = self._tasks.get(info.id)
-        # An id may come again, as another process's task, while the first one here has not noticed yet.
-        if task is None or info.status.is_ended or task.created_at != microseconds_of(info.created_at):
-            return info
-        progress, message = task.reported
-        return replace(info, progress=progress, progress_message=message)
+        A task may end, and leave here, before the read comes back.
+        """
+        if task_id is None:
+            before = self._tasks.copy()
+        else:
+            task = self._tasks.get(task_id)
+            before = {} if task is None else {task_id: task}
+        return Unwritten(before, self._tasks, self.remembered)
 
     async def outcome(self, task: LiveTask) -> Outcome | None:
         """How a task ended, waiting for that; None where the journal has another end of it.
