@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from ailf.async_tasks.journal.form import log_line
 from ailf.async_tasks.journal.reading import AsyncReader, logs_query, status_query
 from ailf.async_tasks.model import LogLine
-from ailf.async_tasks.states import TaskStatus
+from ailf.async_tasks.states import UNFINISHED
 from ailf.async_tasks.watching import Commits
 
 LINES_A_READ = 500
@@ -31,7 +31,7 @@ async def follow_logs(
             is_last_read = commits.is_over
             # Looked at first: what a task has logged is in the journal when its end is.
             rows = await reader.rows(status_query(task_id))
-            has_ended = not rows or TaskStatus(rows[0][0]).is_ended
+            has_ended = not rows or rows[0][0] not in UNFINISHED
             lines = await reader.rows(logs_query(task_id, level=level, after=after, limit=LINES_A_READ))
             for row in lines:
                 line = log_line(row)

@@ -10,7 +10,7 @@ from ailf.async_tasks.arguments import log_level
 from ailf.async_tasks.journal.form import log_line
 from ailf.async_tasks.journal.reading import Pulse, Reader, last_logs_query, logs_query, status_query
 from ailf.async_tasks.model import LogLine
-from ailf.async_tasks.states import TaskStatus
+from ailf.async_tasks.states import UNFINISHED
 from ailf.cli import plain, shapes
 from ailf.cli.codes import NOTHING
 from ailf.cli.following import pulse_of, wait_for_news
@@ -80,7 +80,7 @@ def _print_after(
         printed += _print(found, as_json=as_json)
         if len(rows) == LINES_A_READ:
             continue
-        if not follow or not status or TaskStatus(status[0][0]).is_ended:
+        if not follow or not status or status[0][0] not in UNFINISHED:
             return printed
         wait_for_news(pulse)
 

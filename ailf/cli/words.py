@@ -1,5 +1,6 @@
 """Values as text for people: harmless on a terminal, times by the reader's clock, lengths of time, sizes, columns."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -104,8 +105,8 @@ def clock(moment: datetime, *, day: bool = False, fine: bool = False) -> str:
 
 def length(seconds: float | None) -> str:
     """A length of time, as precise as is of interest."""
-    if seconds is None:
-        return ""
+    if seconds is None or not math.isfinite(seconds):
+        return "" if seconds is None else "for ever"
     if seconds < 10:  # noqa: PLR2004 - where a reader still cares for milliseconds
         return f"{seconds:.3f}s"
     if seconds < MINUTE:

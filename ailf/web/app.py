@@ -1,6 +1,7 @@
 """The ASGI application: routes, forms, downloads, streams; every view is asked in a thread of its own."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -32,9 +33,10 @@ from ailf.web.addresses import Pairs, address, one
 from ailf.web.guard import Guard
 from ailf.web.live import HEARTBEAT_SECONDS, MOST_STREAMS, SEND_PATIENCE_SECONDS, Frame, Hub, Part, Position, now
 from ailf.web.rendering import Rendering
-from ailf.web.views import VIEWS, Answer, Asking, View
+from ailf.web.views import VIEWS, Asking, View
 from ailf.web.views.asking import Memory
 
+log = logging.getLogger("ailf.web")
 STATIC = Path(__file__).parent / "static"
 T = TypeVar("T")
 
@@ -155,25 +157,24 @@ class Pages:
     def _made(self, view: View, pairs: Pairs, at: datetime) -> tuple[dict[str, Any], Frame, bool]:
         """What a view shows, its parts that are kept up to date, and whether they are."""
         began = time.thread_time()
-        answer = self._answer(view, pairs, at)
-        values = self._around(view) | dict(answer.values)
-        parts = [Part.of(part, self._rendering.html(f"{view.name}-{part}.html", values, at)) for part in view.parts]
-        logs = tuple((line.seq, self._log_line(line)) for line in answer.logs)
-        frame = Frame((Part.of("notice", ""), *parts), logs, cost=time.thread_time() - began)
-        return values, frame, answer.is_live
-
-    def _answer(self, view: View, pairs: Pairs, at: datetime) -> Answer:
         asking = Asking(self._source.reader(), self._source, pairs, at, self._memory, self._actions)
         try:
-            return view.answer(asking)
+            answer = view.answer(asking)
+            values = self._around(view) | dict(answer.values)
+            parts = [Part.of(part, self._rendering.html(f"{view.name}-{part}.html", values, at)) for part in view.parts]
+            logs = tuple((line.seq, self._log_line(line)) for line in answer.logs)
         except AilfError:
             raise
         except OSError as error:
             raise JournalError(f"The journal cannot be looked at: {error.strerror}; is it still there?") from error
-        except (ValueError, TypeError, KeyError) as error:
+        except Exception as error:
+            # Whatever it is: who looks at an open page is told, and its stream goes on.
+            log.debug("A page could not be made.", exc_info=error)
             raise JournalError(
                 f"The journal holds a row that ailf has not written: {error}; mend or delete it in the sqlite3 shell."
             ) from error
+        frame = Frame((Part.of("notice", ""), *parts), logs, cost=time.thread_time() - began)
+        return values, frame, answer.is_live
 
     def _log_line_html(self, line: LogLine) -> str:
         # With the day, whichever it is: what is kept is shown tomorrow, too.
@@ -211,7 +212,6 @@ class Pages:
             return HTMLResponse(html, status_code=503, headers={"Retry-After": "60"})
         position = Position.of(request.headers.get("last-event-id") or one(pairs, "have"))
         kept = tuple(pair for pair in pairs if pair[0] not in ("view", "have"))
-        key = address(view.name, kept)
 
         async def render() -> Frame:
             return await self._in_thread(partial(self._frame, view, kept))
@@ -225,7 +225,7 @@ class Pages:
         async def events() -> AsyncIterator[ServerSentEvent]:
             waiting = asyncio.create_task(end(), name="ailf page's end")
             try:
-                async with aclosing(self._hub.follow(key, render, view.every_seconds, position)) as messages:
+                async with aclosing(self._hub.follow((view.name, kept), render, view.every_seconds, position)) as messages:
                     async for message in messages:
                         yield ServerSentEvent(data=message.html, id=message.number, sep=LINE_END)
             finally:

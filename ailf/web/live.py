@@ -7,7 +7,7 @@ away for a while is sent what is new since then.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -135,7 +135,7 @@ class Hub:
             has_changed: says cheaply whether anybody has written since it was last asked.
         """
         self._has_changed = has_changed
-        self._channels: dict[str, Channel] = {}
+        self._channels: dict[Hashable, Channel] = {}
         self._commits = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self.streams = 0
@@ -146,7 +146,7 @@ class Hub:
         return self.streams >= MOST_STREAMS
 
     async def follow(
-        self, key: str, render: Render, every_seconds: float, position: Position
+        self, key: Hashable, render: Render, every_seconds: float, position: Position
     ) -> AsyncGenerator[Message]:
         """What a reader of a page is sent.
 
@@ -159,13 +159,16 @@ class Hub:
         Yields:
             The messages, each of what has changed since the one before.
         """
+        if self.is_full:
+            # Many came at once, and each was told that there is room.
+            return
         channel = self._channels.get(key)
         if channel is None:
             channel = self._channels[key] = Channel(render, every_seconds)
         channel.readers += 1
         self.streams += 1
         if channel.keeping is None:
-            channel.keeping = asyncio.create_task(self._keep(channel), name=f"ailf page {key[:40]}")
+            channel.keeping = asyncio.create_task(self._keep(channel), name="ailf page")
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch(), name="ailf pages")
         try:

@@ -1,5 +1,6 @@
 """Values as a page shows them: lengths of time, sizes, numbers, times; nothing of HTML."""
 
+import math
 from datetime import UTC, datetime
 
 from ailf.async_tasks.texts import line
@@ -12,8 +13,8 @@ KIB = 1024
 
 def length(seconds: float | None) -> str:
     """A length of time, as precise as is of interest."""
-    if seconds is None:
-        return ""
+    if seconds is None or not math.isfinite(seconds):
+        return "" if seconds is None else "for ever"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < MINUTE:

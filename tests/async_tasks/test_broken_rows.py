@@ -1,48 +1,20 @@
 """Rows that somebody broke: each is shown as what it is, by every read, and hides no other."""
 
 import json
-import sqlite3
 import sys
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from ailf.async_tasks import ResultFormat, TaskManager, TaskStatus
-from tests.async_tasks.journal.support import EARLY, PENDING, fill, run
-
-DIGITS = "9" * 5000
-BROKEN: dict[str, dict[str, object]] = {
-    "digits": {"result": DIGITS},
-    "digits within": {"result": f'{{"a":[{DIGITS}]}}'},
-    "deep": {"result": "[" * 900 + "]" * 900},
-    "metadata": {"metadata": f'{{"a":{DIGITS}}}'},
-    "bytes": {"name": b"caf\xe9", "result": b'"\xff"'},
-    "bytes in metadata": {"metadata": b'{"a":"\xff"}'},
-    "no json": {"result": "not json", "metadata": "nor this"},
-    "shell's time": {"created_at": "2026-11-24 03:00:00", "started_at": "2026-11-24 03:00:01"},
-    "no time": {"created_at": "yesterday", "started_at": "then", "completed_at": "now"},
-    "status": {"status": "paused"},
-}
+from tests.async_tasks.journal.support import BROKEN, DIGITS, fill_broken, run
 
 
 @pytest.fixture
 def broken(journal: Path) -> Path:
     """A journal with a good task, each kind of broken one, and another good one."""
-    fill(journal)
-    with closing(sqlite3.connect(journal, isolation_level=None)) as connection:
-        connection.execute("PRAGMA ignore_check_constraints=ON")
-        connection.execute("DROP TRIGGER tasks_begin_unfinished")
-        good = PENDING | {"status": "completed", "started_at": EARLY, "completed_at": EARLY}
-        for name, cells in [*BROKEN.items(), ("last", {})]:
-            row = good | {"id": name, "result": "1", "result_format": "json", "metadata": "{}"} | cells
-            values = ", ".join(f"CAST(:{column} AS TEXT)" for column in row)
-            connection.execute(f"INSERT INTO tasks ({', '.join(row)}) VALUES ({values})", row)
-            connection.execute(
-                "INSERT INTO task_events (task_id, at, kind, message) VALUES (?, ?, ?, CAST(? AS TEXT))",
-                (name, str(row["created_at"]), "completed", row["name"]),
-            )
+    fill_broken(journal)
     return journal
 
 
@@ -67,6 +39,8 @@ async def test_every_read_shows_every_row(broken: Path) -> None:
     assert infos["no time"].duration is None
     assert infos["status"].status is TaskStatus.FAILED
     assert "paused" in (infos["status"].error or "")
+    assert infos["progress"].progress == 0
+    assert infos["reason"].reason is None
 
 
 def test_an_export_has_every_row(broken: Path) -> None:

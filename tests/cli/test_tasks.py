@@ -13,7 +13,7 @@ import pytest
 
 from ailf.async_tasks.journal.reading import reports
 from ailf.async_tasks.journal.reading.reports import lists
-from tests.async_tasks.journal.support import LATE, RUNNING, insert, opened, snapshot
+from tests.async_tasks.journal.support import BROKEN, LATE, RUNNING, fill_broken, insert, opened, snapshot
 from tests.cli.conftest import HOSTILE, Ailf
 
 TASK_KEYS = {
@@ -278,3 +278,22 @@ def test_ids_like_uses_the_index(full: Path) -> None:
     with closing(opened_again(full)) as connection:
         plan = connection.execute("EXPLAIN QUERY PLAN " + lists._LIKE_ID, ("aa", "aa", "aa", 6)).fetchall()
     assert not [line for *_, line in plan if line.startswith("SCAN tasks")]
+
+
+@pytest.mark.parametrize("verb", ["list", "tree", "timeline"])
+def test_rows_that_somebody_else_has_written_hide_no_other(journal: Path, ailf: Ailf, verb: str) -> None:
+    """Every list has each of them, and those around it."""
+    fill_broken(journal)
+    found = ailf("tasks", verb, "--limit", 100)
+    assert found.exit_code == 0
+    assert len(found.stdout.splitlines()) >= len(BROKEN) + 2
+
+
+@pytest.mark.parametrize("task_id", BROKEN)
+def test_a_row_that_somebody_else_has_written(journal: Path, ailf: Ailf, task_id: str) -> None:
+    """Is shown, and so is its log."""
+    fill_broken(journal)
+    for form in ((), ("--json",)):
+        assert ailf("tasks", "show", task_id, *form).exit_code == 0
+        assert "said" in ailf("tasks", "logs", task_id, *form).stdout
+    assert ailf("tasks", "stats").exit_code == 0

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, unquote_plus, urljoin
 
 import httpx
 import pytest
@@ -15,6 +15,7 @@ from ailf.async_tasks import TaskManager, TaskStatus
 from ailf.errors import InvalidTypeError
 from ailf.web import dashboard
 from ailf.web.views import VIEWS
+from tests.async_tasks.journal.support import BROKEN, fill_broken
 from tests.conftest import until
 from tests.web.conftest import HOSTILE, client_of, opened_again
 
@@ -295,15 +296,35 @@ async def test_a_locked_journal_is_said_to_be(full: Path, monkeypatch: pytest.Mo
         await read(client, "tasks")
 
 
-async def test_a_row_that_somebody_else_has_written(full: Path) -> None:
-    """Is named as one, in place of a page that fails."""
-    connection = opened_again(full)
-    connection.execute(
-        "INSERT INTO tasks (id, name, status, created_at, owner_id) VALUES ('x', 'x', 'pending', 'soon', 'o1')"
-    )
-    connection.close()
-    async with client_of(dashboard(full)) as client:
-        assert "has not written" in (await read(client, "tasks", 503)).text
+@pytest.mark.parametrize(
+    ("path", "besides"),
+    [
+        *((path, None) for path in ("", "failures", "names")),
+        *((f"tasks?sort={order}", set()) for order in ("created", "name", "duration", "progress")),
+        ("timeline", {"no time"}),
+        ("tasks?sort=ended", {"status"}),
+    ],
+)
+async def test_rows_that_somebody_else_has_written_hide_no_other(
+    journal: Path, path: str, besides: set[str] | None
+) -> None:
+    """Each is shown as what it is, in every list that it can be in, and so are those around it."""
+    fill_broken(journal)
+    async with client_of(dashboard(journal)) as client:
+        page = await read(client, path)
+    if besides is not None:
+        shown = {unquote_plus(link.removeprefix("task?id=")) for link in page.links() if "task?id=" in link}
+        assert shown == {"t1", "last", *BROKEN} - besides
+
+
+@pytest.mark.parametrize("task_id", BROKEN)
+async def test_a_row_that_somebody_else_has_written(journal: Path, task_id: str) -> None:
+    """Has its page, its log and its stream."""
+    fill_broken(journal)
+    async with client_of(dashboard(journal)) as client:
+        page = await read(client, f"task?id={quote(task_id)}")
+        assert "said" in page.text
+        assert b"said" in (await client.get(f"/download?id={quote(task_id)}&part=log")).content
 
 
 def test_only_a_manager_or_a_path() -> None:

@@ -285,6 +285,36 @@ async def test_streams_are_bounded(full: Path, monkeypatch: pytest.MonkeyPatch) 
         assert (await client.get("/live?view=nothing")).status_code == 404
 
 
+async def test_no_more_streams_than_there_may_be_though_many_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each was told that there is room; what is too much ends."""
+    monkeypatch.setattr(live, "MOST_STREAMS", 2)
+    made = Made()
+    hub = Hub(made.changed)
+
+    async def read() -> bool:
+        async with aclosing(hub.follow("page", made.render, 0.01, Position.of(None))) as messages:
+            async for _ in messages:
+                await asyncio.Event().wait()
+        return True
+
+    readers = [asyncio.create_task(read()) for _ in range(5)]
+    done, open_ones = await asyncio.wait(readers, timeout=None, return_when=asyncio.FIRST_COMPLETED)
+    await until(lambda: sum(reader.done() for reader in readers) == 3)
+    assert hub.streams == 2
+    for reader in done | open_ones:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+    assert hub.streams == 0
+
+
+async def test_whoever_asks_for_nonsense_is_the_only_one_who_hears_of_it(full: Path) -> None:
+    """A page that asks for too much is not the same page as the one that asks for nothing."""
+    app = dashboard(full)
+    async with stream(app, f"view=tasks&name={'x' * 2001}") as nonsense, stream(app, "view=tasks") as messages:
+        assert "2001 characters" in (await anext(nonsense))[1]
+        assert "2001 characters" not in (await anext(messages))[1]
+
+
 async def test_a_page_of_which_nobody_knows_is_not_live(full: Path) -> None:
     """A stream of a task that is not there says so."""
     async with stream(dashboard(full), "view=task&id=nobody") as messages:

@@ -1,5 +1,6 @@
 """Timeline: who waited and ran when, children under their parents, as far out or in as one likes."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from ailf.async_tasks.journal.reading import reports
@@ -64,7 +65,9 @@ def _latest(asking: Asking) -> tuple[datetime, datetime, list[reports.Line]]:
     begin = min(line.created_at for line in lines)
     end = max(line.completed_at or asking.now for line in lines)
     room = max((end - begin) * MARGIN, LEAST)
-    return begin - room, end + room, lines
+    with suppress(OverflowError):
+        begin, end = begin - room, end + room
+    return begin, end, lines
 
 
 def _at(word: str, until: datetime | None) -> str:

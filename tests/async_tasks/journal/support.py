@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,47 @@ def fill(path: Path) -> None:
     insert(connection, "task_events", {"task_id": "t1", "at": RUNNING["created_at"], "kind": "submitted"})
     update(connection, "t1", COMPLETED)
     connection.close()
+
+
+DIGITS = "9" * 5000
+BROKEN: dict[str, dict[str, object]] = {
+    "digits": {"result": DIGITS},
+    "digits within": {"result": f'{{"a":[{DIGITS}]}}'},
+    "deep": {"result": "[" * 900 + "]" * 900},
+    "metadata": {"metadata": f'{{"a":{DIGITS}}}'},
+    "bytes": {"name": b"caf\xe9", "result": b'"\xff"'},
+    "bytes in metadata": {"metadata": b'{"a":"\xff"}'},
+    "no json": {"result": "not json", "metadata": "nor this"},
+    "shell's time": {"created_at": "2026-11-24 03:00:00", "started_at": "2026-11-24 03:00:01"},
+    "no time": {"created_at": "yesterday", "started_at": "then", "completed_at": "now"},
+    "beginning of time": {"created_at": "0001-01-01T00:00:00.000000Z"},
+    "status": {"status": "paused"},
+    "progress": {"progress": "half"},
+    "reason": {"status": "failed", "reason": "bad luck", "error": "no"},
+    "no reason": {"status": "cancelled"},
+    "form": {"result_format": "pickle"},
+    "limit": {"timeout": float("inf")},
+}
+"""Rows that no ailf has written, by their ids."""
+
+
+def fill_broken(path: Path) -> None:
+    """Make a journal with a good task, each of the broken ones, and another good one, ``last``."""
+    fill(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints=ON")
+        connection.execute("DROP TRIGGER tasks_begin_unfinished")
+        good = PENDING | {"status": "completed", "started_at": EARLY, "completed_at": EARLY}
+        log = {"at": EARLY, "level": 20, "level_name": "INFO", "logger": "app", "message": "said"}
+        for name, cells in [*BROKEN.items(), ("last", {})]:
+            row = good | {"id": name, "result": "1", "result_format": "json", "metadata": "{}"} | cells
+            values = ", ".join(f"CAST(:{column} AS TEXT)" if column != "timeout" else ":timeout" for column in row)
+            connection.execute(f"INSERT INTO tasks ({', '.join(row)}) VALUES ({values})", row)
+            connection.execute(
+                "INSERT INTO task_events (task_id, at, kind, message) VALUES (?, ?, ?, CAST(? AS TEXT))",
+                (name, str(row["created_at"]), "completed", row["name"]),
+            )
+            insert(connection, "task_logs", log | {"task_id": name, "at": str(row["created_at"]), "fields": "[1"})
 
 
 def schema_of(connection: sqlite3.Connection) -> dict[str, str]:

@@ -1,12 +1,10 @@
 """Between a line of a task's log and its row: bounded, storable, whatever somebody logged."""
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from ailf.async_tasks.encoding import bounded_repr, encode_value, storable
-from ailf.async_tasks.journal.form.rows import spelled_key
+from ailf.async_tasks.encoding import bounded_repr, decode_anyway, encode_value, storable
+from ailf.async_tasks.journal.form.rows import UNDECODABLE, moment_of, spelled_key
 from ailf.async_tasks.model import Logged, LogLine
 
 MAX_LINE_BYTES = 8_192
@@ -95,17 +93,22 @@ def left_out_line(task_id: str, at: int, number: int) -> Logged:
     return Logged(task_id, at, 30, "WARNING", LEFT_OUT_LOGGER, left_out_text(number), fields, None, number)
 
 
+def _fields(text: str) -> dict[str, Any]:
+    values = decode_anyway(text)
+    return values if isinstance(values, dict) else {UNDECODABLE: text}
+
+
 def log_line(row: Sequence[Any]) -> LogLine:
-    """The line that a row of ``task_logs`` stands for."""
+    """The line that a row of ``task_logs`` stands for; never raises."""
     seq, task_id, at, level, level_name, logger, message, fields, exception = row
     return LogLine(
         seq=seq,
         task_id=task_id,
-        at=datetime.fromisoformat(at),
+        at=moment_of(at),
         level=level,
         level_name=level_name,
         logger=logger,
         message=message,
-        fields={} if fields is None else json.loads(fields),
+        fields={} if fields is None else _fields(fields),
         exception=exception,
     )

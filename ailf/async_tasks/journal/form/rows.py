@@ -44,6 +44,11 @@ def time_of(text: str | None) -> datetime | None:
         return None
 
 
+def moment_of(text: str | None) -> datetime:
+    """The same where there has to be one: for a text that stands for none, the beginning of 1970."""
+    return time_of(text) or _EPOCH
+
+
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is UTC:
@@ -90,6 +95,35 @@ def key_in(path: str) -> str:
 _STATUSES: Mapping[str, TaskStatus] = {status.value: status for status in TaskStatus}
 _REASONS: Mapping[str | None, Reason | None] = {None: None} | {reason.value: reason for reason in Reason}
 _FORMATS: Mapping[str | None, ResultFormat | None] = {None: None} | {known.value: known for known in ResultFormat}
+_NUMBERS = frozenset({int, float})
+
+
+def status_of(text: str, *, has_ended: bool) -> TaskStatus:
+    """The state that a text stands for; for one that there is not, the nearest that there is.
+
+    Args:
+        text: as the journal has it.
+        has_ended: whether the journal has a time of the task's end.
+    """
+    return _STATUSES.get(text) or (TaskStatus.FAILED if has_ended else TaskStatus.RUNNING)
+
+
+def reason_of(text: str | None) -> Reason | None:
+    """The reason that a text stands for; None for one that there is not."""
+    return _REASONS.get(text)
+
+
+def format_of(text: str | None) -> ResultFormat | None:
+    """The same for a form of a result."""
+    return _FORMATS.get(text)
+
+
+def percentage_of(value: object) -> float:
+    """The progress that a value stands for; 0 for what is none."""
+    is_one = isinstance(value, int | float) and 0 <= value <= 100  # noqa: PLR2004 - a percentage
+    return value if is_one else 0  # type: ignore[return-value]
+
+
 _setters = [getattr(TaskInfo, column.name).__set__ for column in fields(TaskInfo)]
 _run_through = deque[None](maxlen=0).extend
 
@@ -120,7 +154,7 @@ def task_info(row: Sequence[Any], decoder: Coder | None = None) -> TaskInfo:
             name,
             _STATUSES[status],
             _REASONS[reason],
-            progress,
+            progress if progress.__class__ in _NUMBERS else percentage_of(progress),
             message,
             _moment(created_at),
             None if started_at is None else _moment(started_at),
@@ -158,18 +192,22 @@ def _as_it_is(row: Sequence[Any]) -> TaskInfo:
     for column in ("started_at", "completed_at", "cancel_requested_at"):
         cells[column] = time_of(cells[column])
     cells["created_at"] = time_of(cells["created_at"]) or cells["started_at"] or cells["completed_at"] or _EPOCH
-    status = _STATUSES.get(cells["status"])
-    if status is None:
-        cells["error"] = f"the journal has the status {cells['status']!r}, which there is not"
-        status = TaskStatus.FAILED if cells["completed_at"] else TaskStatus.RUNNING
-    cells["status"] = status
-    cells["reason"] = _REASONS.get(cells["reason"])
+    if cells["status"] not in _STATUSES:
+        cells["error"] = unknown_status(cells["status"])
+    cells["status"] = status_of(cells["status"], has_ended=cells["completed_at"] is not None)
+    cells["reason"] = reason_of(cells["reason"])
+    cells["progress"] = percentage_of(cells["progress"])
     metadata = decode_anyway(cells["metadata"])
     cells["metadata"] = metadata if isinstance(metadata, dict) else {UNDECODABLE: cells["metadata"]}
     if cells["result"] is not None and cells["result_format"] != ResultFormat.REPR:
         cells["result"] = decode_anyway(cells["result"])
-    cells["result_format"] = _FORMATS.get(cells["result_format"])
+    cells["result_format"] = format_of(cells["result_format"])
     return TaskInfo(**cells)
+
+
+def unknown_status(text: str) -> str:
+    """What is said of a task whose state there is not."""
+    return f"the journal has the status {text!r}, which there is not"
 
 
 _KINDS: Mapping[str, EventKind] = {kind.value: kind for kind in EventKind}
@@ -181,8 +219,8 @@ def task_event(row: Sequence[Any]) -> TaskEvent:
     return TaskEvent(
         seq=seq,
         task_id=task_id,
-        at=time_of(at) or _EPOCH,
+        at=moment_of(at),
         kind=_KINDS.get(kind, EventKind.LEFT_OUT),
-        progress=progress,
+        progress=None if progress is None else percentage_of(progress),
         message=message,
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ailf.async_tasks.journal.form import time_of, time_text
+from ailf.async_tasks.journal.form import moment_of, reason_of, time_of, time_text
 from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.kinds import READ_CHARACTERS, kind_of
 from ailf.async_tasks.journal.reading.readers import Reader
@@ -25,7 +25,7 @@ class Failure:
     error_type: str | None
     kind: str
     """What their messages have in common: numbers and ids are taken out."""
-    reason: Reason
+    reason: Reason | None
     count: int
     first: datetime
     last: datetime
@@ -84,9 +84,9 @@ def failures(reader: Reader, since: datetime | None = None, most: int = FAILURES
         counts[key] = counts.get(key, 0) + 1
         firsts[key] = at
         if key not in groups:
-            moment = datetime.fromisoformat(at)
+            moment = moment_of(at)
             example = (error or "")[:LINE_CHARACTERS]
-            groups[key] = Failure(name, error_type, kind, Reason(reason), 0, moment, moment, task_id, example)
+            groups[key] = Failure(name, error_type, kind, reason_of(reason), 0, moment, moment, task_id, example)
     found = [
         replace(group, count=counts[key], first=time_of(firsts[key]) or group.last) for key, group in groups.items()
     ]

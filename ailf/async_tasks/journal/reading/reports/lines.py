@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from ailf.async_tasks.journal.form import time_of
+from ailf.async_tasks.journal.form import moment_of, percentage_of, reason_of, status_of, time_of, unknown_status
 from ailf.async_tasks.journal.reading.filters import Row
 from ailf.async_tasks.states import Reason, TaskStatus
 
@@ -47,21 +47,20 @@ class Line:
 
 
 def line_of(row: Row) -> Line:
-    """The line that a row of these columns stands for."""
-    task_id, name, status, reason, progress, message, created, started, completed, error, kind, parent, limit, asked = (
-        row
-    )
+    """The line that a row of these columns stands for; never raises, since whoever broke one row hides no other."""
+    task_id, name, text, reason, progress, message, created, started, completed, error, kind, parent, limit, asked = row
+    status = status_of(text, has_ended=completed is not None)
     return Line(
         id=task_id,
         name=name,
-        status=TaskStatus(status),
-        reason=None if reason is None else Reason(reason),
-        progress=progress,
+        status=status,
+        reason=reason_of(reason),
+        progress=percentage_of(progress),
         message=message,
-        created_at=datetime.fromisoformat(created),
+        created_at=moment_of(created),
         started_at=time_of(started),
         completed_at=time_of(completed),
-        error=error,
+        error=error if status == text else unknown_status(text)[:LINE_CHARACTERS],
         error_type=kind,
         parent_id=parent,
         timeout=limit,

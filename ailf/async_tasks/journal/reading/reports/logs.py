@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from ailf.async_tasks.journal.form import moment_of
 from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.reading.reports.lines import Text
@@ -55,8 +56,7 @@ def last_logs(reader: Reader, task_id: str, *, level: int = 0, after: int = 0, m
         message, fields, exception = (
             None if text is None else Text(text, length) for text, length in zip(texts[::2], texts[1::2], strict=True)
         )
-        moment = datetime.fromisoformat(at)
-        found.append(LogLine(seq, moment, number, name, logger, message or Text("", 0), fields, exception))
+        found.append(LogLine(seq, moment_of(at), number, name, logger, message or Text("", 0), fields, exception))
     return found
 
 

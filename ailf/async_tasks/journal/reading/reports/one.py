@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from ailf.async_tasks.journal.form import owners, positional, task_event
+from ailf.async_tasks.journal.form import format_of, moment_of, owners, percentage_of, positional, task_event
 from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.reading.reports.lines import LINE, Line, Text, line_of
@@ -57,7 +57,7 @@ def sheet(reader: Reader, task_id: str) -> Sheet | None:
         line=line_of(row),
         metadata=metadata or Text("{}", 2),
         result=result,
-        result_format=None if rest[0] is None else ResultFormat(rest[0]),
+        result_format=format_of(rest[0]),
         error=error,
         traceback=traceback,
         message=message,
@@ -93,7 +93,7 @@ def last_events(reader: Reader, task_id: str, most: int) -> list[TaskEvent]:
 
 def reports_of(reader: Reader, task_id: str) -> list[tuple[datetime, float]]:
     """The last reports of progress of a task, the oldest first: when, and how far."""
-    return [(datetime.fromisoformat(at), progress) for at, progress in reader.rows(Query(_REPORTS, (task_id,)))]
+    return [(moment_of(at), percentage_of(progress)) for at, progress in reader.rows(Query(_REPORTS, (task_id,)))]
 
 
 _EVENT_BEFORE = "SELECT seq FROM task_events ORDER BY seq DESC LIMIT 1 OFFSET ?"

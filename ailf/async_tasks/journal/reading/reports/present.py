@@ -85,8 +85,8 @@ def now(reader: Reader, *, running: int, latest: int, since: datetime) -> Now:
 
 def counts(reader: Reader) -> dict[TaskStatus, int]:
     """How many tasks there are in each state."""
-    found = dict.fromkeys(TaskStatus, 0)
-    return found | {TaskStatus(status): number for status, number in reader.rows(Query(_COUNTS.sql, ()))}
+    counts_of: dict[str, int] = dict(reader.rows(Query(_COUNTS.sql, ())))
+    return {status: counts_of.get(status, 0) for status in TaskStatus}
 
 
 MOST_COUNTED = 10_000

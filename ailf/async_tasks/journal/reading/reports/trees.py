@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ailf.async_tasks.journal.form import last_said_sql
+from ailf.async_tasks.journal.form import last_said_sql, moment_of
 from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.reading.reports.lines import LINE, Line, line_of
@@ -82,4 +82,4 @@ def last_said(reader: Reader, task_ids: Iterable[str]) -> dict[str, datetime]:
         JournalError: the journal cannot be read.
     """
     rows = reader.rows(Query(_LAST_SAID, (json.dumps(list(task_ids)),)))
-    return {task_id: datetime.fromisoformat(at) for task_id, at in rows if at}
+    return {task_id: moment_of(at) for task_id, at in rows if at}
