@@ -13,7 +13,7 @@ from typing import TypeVar
 from ailf.async_tasks.encoding import Coder, Coders
 from ailf.async_tasks.journal.form import ENVIRONMENT_VARIABLE, encode_metadata, journal_path, storable
 from ailf.async_tasks.states import ENDED, TaskStatus
-from ailf.async_tasks.texts import bounded
+from ailf.async_tasks.texts import bounded, plain_text
 from ailf.errors import InvalidArgumentError, InvalidTypeError
 
 MAX_ID_CHARACTERS = 255
@@ -82,7 +82,7 @@ def message(value: object) -> str | None:
     """
     if value is not None and not isinstance(value, str):
         raise InvalidTypeError(f"message is {shown(value)}; give text, or None.")
-    return value and storable(bounded(value, MAX_MESSAGE_CHARACTERS))
+    return None if value is None else storable(bounded(plain_text(value), MAX_MESSAGE_CHARACTERS))
 
 
 def text(value: object, what: str) -> str:
@@ -93,7 +93,7 @@ def text(value: object, what: str) -> str:
     """
     if not isinstance(value, str):
         raise InvalidTypeError(f"{what} is {shown(value)}; give text.")
-    return value
+    return plain_text(value)
 
 
 def log_level(value: object, what: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Texts of any length and content, made short enough to keep, and harmless to look at."""
+"""Texts of any length, content and type, made short and plain enough to keep, and harmless to look at."""
 
 import re
 
@@ -41,3 +41,8 @@ def _spelled(found: re.Match[str]) -> str:
     if code < 0x100:  # noqa: PLR2004 - two hexadecimal digits
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004 - four of them
+
+
+def plain_text(text: str) -> str:
+    """The text itself, where its type is one of its own, which may answer anything."""
+    return text if text.__class__ is str else str.__str__(text)

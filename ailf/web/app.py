@@ -225,7 +225,9 @@ class Pages:
         async def events() -> AsyncIterator[ServerSentEvent]:
             waiting = asyncio.create_task(end(), name="ailf page's end")
             try:
-                async with aclosing(self._hub.follow((view.name, kept), render, view.every_seconds, position)) as messages:
+                async with aclosing(
+                    self._hub.follow((view.name, kept), render, view.every_seconds, position)
+                ) as messages:
                     async for message in messages:
                         yield ServerSentEvent(data=message.html, id=message.number, sep=LINE_END)
             finally:

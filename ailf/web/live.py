@@ -182,15 +182,19 @@ class Hub:
                     return
                 await news.wait()
         finally:
-            self.streams -= 1
-            channel.readers -= 1
-            if not channel.readers:
-                if channel.keeping is not None:
-                    channel.keeping.cancel()
-                self._channels.pop(key, None)
-            if not self._channels and self._watching is not None:
-                self._watching.cancel()
-                self._watching = None
+            self._leave(key, channel)
+
+    def _leave(self, key: Hashable, channel: Channel) -> None:
+        """One reader fewer."""
+        self.streams -= 1
+        channel.readers -= 1
+        if not channel.readers:
+            if channel.keeping is not None:
+                channel.keeping.cancel()
+            self._channels.pop(key, None)
+        if not self._channels and self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
 
     def end(self) -> None:
         """End all streams: the server does."""

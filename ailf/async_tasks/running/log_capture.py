@@ -43,8 +43,9 @@ class Capture(logging.Handler):
         return True
 
 
-def _is_own(name: str) -> bool:
-    return name.startswith(OWN) and (name == OWN or name.startswith(f"{OWN}."))
+def _is_own(name: object) -> bool:
+    # A record that somebody made up may have anything for a name.
+    return isinstance(name, str) and name.startswith(OWN) and (name == OWN or name.startswith(f"{OWN}."))
 
 
 def _as_without(record: logging.LogRecord) -> None:

@@ -17,6 +17,7 @@ from ailf.async_tasks.journal.form import (
     encode_fields,
 )
 from ailf.async_tasks.model import Logged
+from ailf.async_tasks.texts import plain_text
 
 OWN_LOGGER = "task"
 """The logger of what a task writes itself."""
@@ -41,13 +42,23 @@ _words = threading.local()
 def line_of_record(task_id: str, record: logging.LogRecord) -> Logged | None:
     """A record as a line of a task's log; None for one that is logged while others are put into words, too deep.
 
-    Whatever its arguments do when they are asked for their text: then the line says that.
+    Whatever its arguments do when they are asked for their text: then the line says that. The same goes for a record
+    that somebody made up, of which a part is not what it is in those of ``logging``.
     """
     message: str | None
     if not record.args and type(record.msg) is str:
         message = record.msg
     elif (message := _message(record)) is None:
         return None
+    try:
+        return _read(task_id, record, message)
+    except Exception as error:  # noqa: BLE001 - a part of a record may be anything
+        what = f"{plain_text(message)} (the rest of this record cannot be read: {_shown_error(error)})"
+        level = record.levelno, logging.getLevelName(record.levelno)
+        return _line(task_id, time.time_ns() // 1000, level, _shown_name(record.name), (what, None, None))
+
+
+def _read(task_id: str, record: logging.LogRecord, message: str) -> Logged:
     level = record.levelno, record.levelname
     at = int(record.created * 1e6)
     if not 0 <= at <= LATEST:
@@ -121,6 +132,10 @@ def _shown(value: object) -> str:
         return repr(value)[:MAX_MESSAGE_BYTES]
     except Exception:  # noqa: BLE001 - a value may define any __repr__
         return f"<{type(value).__qualname__}>"
+
+
+def _shown_name(name: object) -> str:
+    return plain_text(name) if isinstance(name, str) else _shown(name)
 
 
 def _shown_error(error: BaseException) -> str:

@@ -182,6 +182,76 @@ async def test_bad_records_are_lines_that_say_so(manager: TaskManager, monkeypat
     assert messages[3:] == ["fields", "own", "grave"]
 
 
+class Tricky(str):
+    """Text that is one to Python, and answers nothing."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:  # noqa: D105
+        raise RuntimeError("no length")
+
+    def isprintable(self) -> bool:
+        """Raise."""
+        raise RuntimeError("no answer")
+
+    def __str__(self) -> str:  # noqa: D105
+        return self
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"msg": Tricky("said")},
+        {"msg": "%s", "args": (Tricky("said"),)},
+        {"name": Tricky("app")},
+        {"name": None},
+        {"name": 7},
+        {"levelname": None},
+        {"levelname": ["UP"]},
+        {"created": float("nan")},
+        {"created": "now"},
+        {"exc_text": 7},
+        {"exc_info": 7},
+        {"exc_info": (1, 2, 3)},
+        {"stack_info": Unprintable()},
+        {"7": Unprintable(), "k": Tricky("v")},
+    ],
+    ids=lambda parts: next(iter(parts)),
+)
+async def test_records_that_somebody_made_up_are_lines(
+    manager: TaskManager, monkeypatch: pytest.MonkeyPatch, parts: dict[str, Any]
+) -> None:
+    """As those are that come over a network: whatever is in which part, what was said is there."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [HANDLER])
+
+    async def work() -> None:
+        made = {"name": "app", "levelno": logging.ERROR, "levelname": "ERROR", "msg": "said"} | parts
+        logging.getLogger().handle(logging.makeLogRecord(made))
+        log.info("and then")
+
+    await ran(manager, work())
+    first, then = rows(manager.journal)
+    assert first.startswith("said")
+    assert then == "and then"
+    assert rows(manager.journal, "level") == [logging.ERROR, logging.INFO]
+
+
+async def test_text_of_a_type_of_its_own_is_text(manager: TaskManager) -> None:
+    """What a task says itself, and as its progress."""
+
+    async def work() -> None:
+        current_task().log(Tricky("said"), key=Tricky("value"))
+        assert current_task().update_progress(5, Tricky("half"))
+
+    task_id = await manager.submit(work())
+    await manager.result(task_id)
+    assert [line.message for line in manager.get_task_logs(task_id)] == ["said"]
+    info = manager.get_task_info(task_id)
+    assert info is not None
+    assert type(info.progress_message) is str
+    assert info.progress_message == "half"
+
+
 async def test_any_text_is_kept_as_it_can_be(manager: TaskManager) -> None:
     """A megabyte in one line, NUL, lone surrogates, whatever a terminal obeys."""
 

@@ -6,6 +6,7 @@ from typing import Any
 from ailf.async_tasks.encoding import bounded_repr, decode_anyway, encode_value, storable
 from ailf.async_tasks.journal.form.rows import UNDECODABLE, moment_of, spelled_key
 from ailf.async_tasks.model import Logged, LogLine
+from ailf.async_tasks.texts import plain_text
 
 MAX_LINE_BYTES = 8_192
 """How much of a line is kept: of its message, its fields and its exception together."""
@@ -24,6 +25,8 @@ LEFT_OUT_LOGGER = "ailf.async_tasks"
 
 def bounded_line(text: str, most: int = MAX_LINE_BYTES) -> str:
     """The beginning of a text, as SQLite can hold it, with its whole length behind it where that was too much."""
+    if text.__class__ is not str:
+        text = plain_text(text)
     if 4 * len(text) <= most and text.isprintable():
         return text
     whole = len(text)
@@ -36,6 +39,7 @@ def bounded_line(text: str, most: int = MAX_LINE_BYTES) -> str:
 
 def bounded_ends(text: str, most: int) -> str:
     """The same without the middle: the ends of a traceback say most."""
+    text = plain_text(text)
     if 4 * len(text) <= most:
         return storable(text)
     data = storable(text).encode()
