@@ -25,7 +25,7 @@ class Failure:
     error_type: str | None
     kind: str
     """What their messages have in common: numbers and ids are taken out."""
-    reason: Reason | None
+    reason: Reason
     count: int
     first: datetime
     last: datetime
@@ -86,7 +86,9 @@ def failures(reader: Reader, since: datetime | None = None, most: int = FAILURES
         if key not in groups:
             moment = moment_of(at)
             example = (error or "")[:LINE_CHARACTERS]
-            groups[key] = Failure(name, error_type, kind, reason_of(reason), 0, moment, moment, task_id, example)
+            groups[key] = Failure(
+                name, error_type, kind, reason_of(reason) or Reason.ERROR, 0, moment, moment, task_id, example
+            )
     found = [
         replace(group, count=counts[key], first=time_of(firsts[key]) or group.last) for key, group in groups.items()
     ]
