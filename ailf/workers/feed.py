@@ -163,8 +163,10 @@ class ResultFeed:
                 return
             reader, self._reader = self._reader, None
             if reader is not None:
-                reader.cancel()
-                await asyncio.gather(reader, return_exceptions=True)
+                # Again, should it be lost: asyncio's own wait_for, which redis-py sends with, did that before 3.12.
+                while not reader.done():
+                    reader.cancel()
+                    await asyncio.wait([reader], timeout=CONFIRMATION_TIMEOUT)
             await self._disconnect()
 
     async def get(self, key: bytes) -> bytes | None:

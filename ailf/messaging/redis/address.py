@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 from redis.exceptions import (
     AuthenticationError,
     DataError,
+    InvalidResponse,
     MaxConnectionsError,
     NoPermissionError,
     RedisError,
@@ -23,6 +24,8 @@ URL_VARIABLE = "AILF_REDIS_URL"
 DEFAULT_URL = "redis://localhost:6379/0"
 SCHEMES = ("redis", "rediss", "unix")
 _MASK = "***"
+LONGEST_QUOTE = 80
+"""Characters that are shown of what no Redis server would say."""
 _SECRET_PARAMETERS = frozenset({"password", "ssl_password"})
 
 CONNECTION_FAILURES = (RedisPyConnectionError, RedisPyTimeoutError, OSError)
@@ -138,6 +141,11 @@ def redis_errors(address: str) -> Iterator[None]:
         ) from error
     except ResponseError as error:
         raise RedisCommandError(f"Redis at {address} refused the command: {error}.") from error
+    except InvalidResponse as error:
+        raise RedisConnectionError(
+            f"What answers at {address} is no Redis server: {str(error)[:LONGEST_QUOTE]}. Set ${URL_VARIABLE} or url= "
+            "to where the server is."
+        ) from error
     except RedisError as error:
         raise RedisCommandError(f"Redis at {address} could not run the command: {error}.") from error
 

@@ -10,7 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from ailf.errors import InvalidArgumentError, MessagingError, RedisNotConnectedError
+from ailf.errors import AilfError, InvalidArgumentError, MessagingError, RedisNotConnectedError
 from ailf.messaging.redis.address import mask, redis_errors, resolve_url, without
 from ailf.messaging.redis.message import milliseconds_of
 from ailf.messaging.redis.patience import Patience
@@ -113,21 +113,29 @@ class AsyncRedisClient:
             The client itself.
 
         Raises:
-            RedisConnectionError: the server is not there, turned the client away, or TLS failed.
+            RedisConnectionError: the server is not there, is no Redis, turned the client away, or TLS failed.
+            RedisCommandError: the server refused what a connection begins with, such as a database that it has not.
             RedisNotConnectedError: it was connected in another event loop, or in the parent of a forked process.
             InvalidArgumentError: redis-py does not take the URL or an option.
         """
         if self._redis is not None:
             self._check_place()
         else:
+            lasting = self._open(self._options)
             probe = self.open()
-            self._check_options(probe)
+            for redis in (lasting, probe):
+                self._check_options(redis)
             try:
                 with redis_errors(self.address):
                     await probe.ping()
+            except (TypeError, ValueError, AttributeError, LookupError) as error:
+                # Some options redis-py uses without having looked at them.
+                if isinstance(error, AilfError):
+                    raise
+                raise self._unfit(error) from error
             finally:
                 await probe.aclose()
-            self._redis = self._open(self._options)
+            self._redis = lasting
             self._process = os.getpid()
             self._loop = asyncio.get_running_loop()
         return self
@@ -310,7 +318,7 @@ class AsyncRedisClient:
         # redis-py looks at most options only when it makes a connection, which may be much later.
         try:
             redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no types here
-        except (TypeError, ValueError, RedisError) as error:
+        except (TypeError, ValueError, AttributeError, RedisError) as error:
             raise self._unfit(error) from error
 
     def _unfit(self, error: Exception) -> InvalidArgumentError:

@@ -23,6 +23,8 @@ YIELD_EVERY = 64
 """How many messages in a row are handled before the rest of the event loop gets a turn."""
 OVERFLOW_LOG_INTERVAL = 5.0
 """Seconds between two log lines on the overflow of one subscription; what comes between is in the next line."""
+UNWINDING = 5.0
+"""Seconds that a task which was cancelled has to clean up, before it is cancelled again."""
 BLOCKING_HANDLER = 0.25
 """Seconds that a plain function may hold up the event loop before the log says so."""
 
@@ -196,8 +198,29 @@ class Subscription:
 
 
 async def cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel the tasks and wait until they have unwound, whatever they raise then."""
-    cancelled = list(tasks)
-    for task in cancelled:
-        task.cancel()
-    await asyncio.gather(*cancelled, return_exceptions=True)
+    """Cancel the tasks and wait until they have unwound, whatever they raise then.
+
+    A cancellation can be lost: before Python 3.12 ``asyncio.wait_for``, which redis-py sends with, drops one that comes
+    as what it waits for ends. Who has not unwound after a while is cancelled again.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        ended, waiting = await asyncio.wait(waiting, timeout=UNWINDING)
+        for task in ended:
+            # Whoever cancelled it knows; nobody is to be told that its exception was never retrieved.
+            _ = task.cancelled() or task.exception()
+
+
+async def uninterrupted(call: Awaitable[object]) -> None:
+    """Wait for a call, and be cancelled after it where the cancellation was lost in it.
+
+    Raises:
+        CancelledError: the task was cancelled meanwhile.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    await call
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError

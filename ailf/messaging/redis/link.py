@@ -16,7 +16,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from ailf.errors import RedisCommandError
 from ailf.messaging.redis.address import CONNECTION_FAILURES
 from ailf.messaging.redis.client import AsyncRedisClient
-from ailf.messaging.redis.delivery import YIELD_EVERY, Subscription, cancel
+from ailf.messaging.redis.delivery import YIELD_EVERY, Subscription, cancel, uninterrupted
 from ailf.messaging.redis.message import decode
 
 PING_INTERVAL = 1.0
@@ -253,7 +253,13 @@ class Link:
     async def _send(self, command: str, topic: Topic | None = None) -> None:
         connection = self._standing()
         self._asked.append(_Asked(command.encode(), topic, time.monotonic()))
-        await connection.send_command(command.upper(), *([] if topic is None else [topic.name]))
+        try:
+            await uninterrupted(connection.send_command(command.upper(), *([] if topic is None else [topic.name])))
+        except AttributeError as error:
+            # Redis-py trips over the stream that another command, which failed, has closed meanwhile.
+            if connection.is_connected:
+                raise
+            raise RedisPyConnectionError("the connection was closed") from error
 
     async def _keep_alive(self, silence: asyncio.Timeout) -> None:
         """Notice a server that went away without closing the connection, and know when it was last there."""

@@ -11,7 +11,7 @@ import pytest
 from ailf.errors import InvalidArgumentError, InvalidTypeError, RedisConnectionError, RedisNotConnectedError
 from ailf.messaging.redis import AsyncRedisClient, RedisPubSub, TaskEventSubscriber
 from tests.conftest import until
-from tests.redis_server import PrivateServer
+from tests.redis_server import HOST, PrivateServer
 
 
 @pytest.mark.parametrize(
@@ -178,3 +178,27 @@ async def test_a_file_for_tls_that_is_missing_is_called_that(private_server: Pri
     with pytest.raises(RedisConnectionError, match="ssl_ca_certs=") as caught:
         await AsyncRedisClient(url, ssl_ca_certs=str(tmp_path / "none.pem")).connect()
     assert "Start the server" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"encoding": "none such"}, {"retry": 5}, {"credential_provider": object()}],
+)
+async def test_an_option_of_a_wrong_type_is_refused(redis_url: str, options: dict[str, Any]) -> None:
+    """By an error of ours, at connect(), whatever redis-py makes of it."""
+    with pytest.raises(InvalidArgumentError, match="with these options"):
+        await AsyncRedisClient(redis_url, **options).connect()
+
+
+async def test_what_is_no_redis_server_is_called_that() -> None:
+    """A web server, say: there is nothing to start."""
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, HOST, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(RedisConnectionError, match=r"is no Redis server: .*HTTP"):
+            await AsyncRedisClient(f"redis://{HOST}:{port}/0").connect()

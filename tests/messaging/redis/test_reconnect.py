@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sized
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from ailf.errors import RedisConnectionError
 from ailf.messaging.redis import AsyncRedisClient, Reconnection, RedisPubSub
+from ailf.messaging.redis.delivery import cancel
 from ailf.messaging.redis.listener import FIRST_DELAY, LONGEST_DELAY, backoff
 from tests.conftest import until
 from tests.redis_server import PrivateServer
@@ -108,6 +110,78 @@ async def test_a_server_that_falls_silent_counts_as_lost(
         private_server.resume()
         await until(lambda: news)
         assert await pubsub.publish("c", "x") == 1
+
+
+async def test_a_cancellation_that_is_lost_in_sending_holds_up_nothing(
+    redis_url: str, channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As asyncio's own wait_for loses one before Python 3.12: a heartbeat at that moment hides no loss."""
+    monkeypatch.setattr("ailf.messaging.redis.link.PING_INTERVAL", 0.01)
+    monkeypatch.setattr("ailf.messaging.redis.delivery.UNWINDING", 0.2)
+    news: list[Reconnection] = []
+    sending = asyncio.Event()
+
+    async def lose_one(*_command: str) -> None:
+        sending.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async with (
+        AsyncRedisClient(redis_url) as client,
+        RedisPubSub(client, heartbeat=1000, on_reconnect=news.append) as pubsub,
+    ):
+        await pubsub.subscribe(channel, print)
+        link = pubsub._listener._link
+        assert link is not None
+        monkeypatch.setattr(link._connection, "send_command", lose_one)
+        await sending.wait()
+        await client.redis.client_kill_filter(_type="pubsub")
+        await until(lambda: news)
+        assert await pubsub.publish(channel, "x") == 1
+
+
+async def test_a_connection_that_goes_while_a_command_is_sent_is_a_lost_one(
+    redis_url: str, channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis-py trips over what it has just closed: who subscribes then is subscribed on the next connection."""
+    news: list[Reconnection] = []
+    async with (
+        AsyncRedisClient(redis_url) as client,
+        RedisPubSub(client, timeout=30, on_reconnect=news.append) as pubsub,
+    ):
+        await pubsub.subscribe(f"{channel}:first", print)
+        link = pubsub._listener._link
+        assert link is not None
+        connection = link._connection
+        assert connection is not None
+
+        async def trip(*_command: str) -> None:
+            await connection.disconnect()
+            raise AttributeError("'NoneType' object has no attribute 'writelines'")
+
+        monkeypatch.setattr(connection, "send_command", trip)
+        await pubsub.subscribe(channel, print)
+        await until(lambda: news)
+        assert await pubsub.publish(channel, "x") == 1
+
+
+async def test_who_is_cancelled_and_does_not_unwind_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at once: it may be cleaning up."""
+    monkeypatch.setattr("ailf.messaging.redis.delivery.UNWINDING", 0.05)
+    lost = 0
+
+    async def stubborn() -> None:
+        nonlocal lost
+        while lost < 3:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost += 1
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    await cancel([task])
+    assert (task.done(), lost) == (True, 3)
 
 
 def has_length(values: Sized, length: int) -> bool:
