@@ -6,29 +6,29 @@ from ailf.async_tasks.journal.form import log_line
 from ailf.async_tasks.journal.reading import AsyncReader, logs_query, status_query
 from ailf.async_tasks.model import LogLine
 from ailf.async_tasks.states import UNFINISHED
-from ailf.async_tasks.watching import Commits
+from ailf.async_tasks.tail import Tail, Wanted
 
 LINES_A_READ = 500
 """How many lines one query fetches, so that a long log is never in memory as a whole."""
 
 
 async def follow_logs(
-    reader: AsyncReader, commits: Commits, task_id: str, *, level: int | None, after: int
+    reader: AsyncReader, tail: Tail, task_id: str, *, level: int | None, after: int
 ) -> AsyncIterator[LogLine]:
     """The lines of a task's log, those of the past and then each new one, until the task has ended or is gone.
 
     Args:
         reader: reads the journal.
-        commits: says when to read it again.
+        tail: says when to read it again.
         task_id: the task.
         level: of this level or above; None is any.
         after: the ``seq`` of the line after which to begin.
     """
-    watcher = commits.add()
+    follower = await tail.join(task_id, Wanted.LINES)
     try:
         while True:
-            watcher.clear()
-            is_last_read = commits.is_over
+            follower.catch_up()
+            is_last_read = tail.is_over
             # Looked at first: what a task has logged is in the journal when its end is.
             rows = await reader.rows(status_query(task_id))
             has_ended = not rows or rows[0][0] not in UNFINISHED
@@ -41,6 +41,6 @@ async def follow_logs(
                 continue
             if has_ended or is_last_read:
                 return
-            await watcher.wait()
+            await follower.news()
     finally:
-        commits.discard(watcher)
+        tail.leave(follower)

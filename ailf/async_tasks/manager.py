@@ -72,7 +72,8 @@ class TaskManager(Waiting):
                 what they are after a restart. The last one stays, however large it is.
             encoder: makes of a result that JSON does not hold exactly what JSON holds; called on the event loop. What
                 it raises is logged, and the result kept without it.
-            decoder: makes the result of that again, whenever it is read; goes with ``encoder``.
+            decoder: makes the result of that again, whenever it is read, in whichever thread that is; goes with
+                ``encoder``.
 
         Raises:
             InvalidTypeError: an argument is of a wrong type.

@@ -6,7 +6,7 @@ from contextlib import suppress
 from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal import Journal
 from ailf.async_tasks.running import LiveTasks
-from ailf.async_tasks.watching import Commits
+from ailf.async_tasks.tail import Tail
 from ailf.errors import JournalError
 
 WATCHED_LOOK_SECONDS = 0.05
@@ -19,16 +19,16 @@ LOOK_SECONDS = 0.5
 class Others:
     """The other processes on a journal, as one manager hears of them."""
 
-    def __init__(self, journal: Journal, commits: Commits, live: LiveTasks) -> None:
+    def __init__(self, journal: Journal, tail: Tail, live: LiveTasks) -> None:
         """Begin to know of them.
 
         Args:
             journal: the journal.
-            commits: told whenever anybody has written.
+            tail: told whenever anybody has written.
             live: the tasks that others may want cancelled.
         """
         self._journal = journal
-        self._commits = commits
+        self._tail = tail
         self._live = live
         # A request is obeyed once; one that is made again has another time.
         self._obeyed: dict[str, str] = {}
@@ -42,7 +42,7 @@ class Others:
                 self._journal.writer.look_after_the_place()
                 if self._journal.pulse.has_changed():
                     has_news = True
-                    self._commits.notify()
+                    self._tail.notify()
                 if has_news and self._live.is_busy:
                     self._obey()
                 has_news = False
@@ -53,12 +53,12 @@ class Others:
                 log.exception("Listening to other processes met an unexpected error, and goes on.")
 
     async def _pause(self) -> None:
-        if self._commits.is_watched:
+        if self._tail.is_followed:
             await asyncio.sleep(WATCHED_LOOK_SECONDS)
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
-                await self._commits.somebody_watches()
+                await self._tail.somebody_follows()
 
     def _obey(self) -> None:
         requests = dict(self._journal.cancel_requests())

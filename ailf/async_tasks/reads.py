@@ -37,15 +37,15 @@ class Reads(Lifecycle):
         """
         session = self._started()
         known_id = arguments.known_task_id(task_id)
-        unwritten = session.live.unwritten(known_id)
-        return session.info(session.journal.reader.rows(task_query(known_id)), unwritten)
+        made = session.info_of(session.live.unwritten(known_id))
+        return session.asked([made(row) for row in session.journal.reader.rows(task_query(known_id))])
 
     async def aget_task_info(self, task_id: str) -> TaskInfo | None:
         """The awaitable twin of ``get_task_info``: the event loop goes on while the journal is read."""
         session = self._here()
         known_id = arguments.known_task_id(task_id)
-        unwritten = session.live.unwritten(known_id)
-        return session.info(await session.journal.areader.rows(task_query(known_id)), unwritten)
+        made = session.info_of(session.live.unwritten(known_id))
+        return session.asked(await session.journal.areader.values(task_query(known_id), made))
 
     def list_tasks(
         self,
@@ -77,8 +77,8 @@ class Reads(Lifecycle):
         session = self._started()
         chosen = task_filter(status, **conditions)
         query = page_query(session.journal.reader, chosen, newest_first=newest_first, limit=limit, offset=offset)
-        unwritten = session.live.unwritten()
-        return session.infos(session.journal.reader.rows(query), unwritten)
+        made = session.info_of(session.live.unwritten())
+        return [made(row) for row in session.journal.reader.rows(query)]
 
     async def alist_tasks(
         self,
@@ -93,8 +93,7 @@ class Reads(Lifecycle):
         session = self._here()
         chosen = task_filter(status, **conditions)
         query = page_query(session.journal.reader, chosen, newest_first=newest_first, limit=limit, offset=offset)
-        unwritten = session.live.unwritten()
-        return session.infos(await session.journal.areader.rows(query), unwritten)
+        return await session.journal.areader.values(query, session.info_of(session.live.unwritten()))
 
     def count_tasks(self, status: StatusArgument = None, **conditions: Unpack[Conditions]) -> int:
         """How many tasks fit every condition: see ``list_tasks`` for these, and for what is raised."""
@@ -135,7 +134,7 @@ class Reads(Lifecycle):
     ) -> list[LogLine]:
         """The awaitable twin of ``get_task_logs``: the event loop goes on while the journal is read."""
         query = lines_query(task_id, level, after, limit)
-        return [log_line(row) for row in await self._here().journal.areader.rows(query)]
+        return await self._here().journal.areader.values(query, log_line)
 
     def get_task_events(self, task_id: str) -> list[TaskEvent]:
         """The timeline of a task, oldest event first; empty if the task is unknown.
@@ -152,8 +151,8 @@ class Reads(Lifecycle):
 
     async def aget_task_events(self, task_id: str) -> list[TaskEvent]:
         """The awaitable twin of ``get_task_events``: the event loop goes on while the journal is read."""
-        rows = await self._here().journal.areader.rows(events_query(arguments.known_task_id(task_id)))
-        return [task_event(row) for row in rows]
+        query = events_query(arguments.known_task_id(task_id))
+        return await self._here().journal.areader.values(query, task_event)
 
 
 def lines_query(task_id: str, level: str | int | None, after: int | None, limit: int | None) -> Query:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from ailf.async_tasks.encoding import Coder
 from ailf.async_tasks.families import Families
 from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal import Journal
@@ -30,11 +31,8 @@ from ailf.async_tasks.running import (
 )
 from ailf.async_tasks.settings import Settings
 from ailf.async_tasks.states import TaskStatus
-from ailf.async_tasks.watching import Commits
+from ailf.async_tasks.tail import Tail, Wanted
 from ailf.errors import JournalError, NotStartedError, WaitTimeoutError
-
-REST_SECONDS = 0.02
-"""How long a wait for another process's task rests between two reads, however much is written meanwhile."""
 
 TEMPORARY_PREFIX = "ailf-"
 
@@ -103,6 +101,10 @@ def _open_journal(settings: Settings) -> Journal:
         raise
 
 
+def _info(unwritten: Unwritten, decoder: Coder | None, row: Row) -> TaskInfo:
+    return unwritten.laid_over(task_info(row, decoder))
+
+
 class Session:
     """A manager at work."""
 
@@ -119,9 +121,9 @@ class Session:
         """
         self.journal = journal
         self.loop = loop
-        self.commits = Commits()
+        self.tail = Tail(journal.areader)
         self._settings = settings
-        journal.attach(loop, self.commits.notify, settings.log_limit)
+        journal.attach(loop, self.tail.notify, settings.log_limit)
         take_line = journal.writer.log
         self._desk = Desk(journal.path.resolve(), self.report, take_line, self.assert_not_inherited, settings.log_level)
         self.live = LiveTasks(
@@ -138,7 +140,7 @@ class Session:
         """Listen to other processes; capture what tasks log; clean up now, and again and again."""
         if self._settings.log_level is not None:
             Capturing.begin(self._settings.log_level)
-        others = Others(self.journal, self.commits, self.live)
+        others = Others(self.journal, self.tail, self.live)
         self._listener = self.loop.create_task(others.listen(), name="ailf listener")
         self._cleaner = self.loop.create_task(self._clean_up_regularly(), name="ailf clean-up")
 
@@ -184,16 +186,16 @@ class Session:
             self._capture_no_more()
         except BaseException:
             # The stop itself is cut short, with its loop as a rule, which takes no more turns to wait in.
-            self.commits.end()
+            self.tail.end()
             self.abandon()
             raise
         try:
             unwritten = await in_own_thread(self.journal.close)
         finally:
-            self.commits.end()
+            self.tail.end()
             self.live.unheard.tell_all()
             if self.journal.is_temporary:
-                await self.commits.all_have_read()
+                await self.tail.all_have_read()
             await self.journal.areader.close()
             self.journal.remove_temporary()
         if unwritten is not None:
@@ -294,22 +296,22 @@ class Session:
         return ending
 
     async def _ending_in_journal(self, task_id: str) -> Ending | None:
-        """The end of a task that is not this process's: read, and read again whenever anybody has written."""
-        watcher = self.commits.add()
+        """The end of a task that is not this process's: read, and read again once it has ended."""
+        info = await self._in_journal(task_id)
+        if info is None or info.status.is_ended:
+            return None if info is None else self._ending_of(info)
+        follower = await self.tail.join(task_id, Wanted.END)
         try:
             while True:
-                watcher.clear()
-                if self.commits.is_over:
+                follower.catch_up()
+                if self.tail.is_over:
                     raise NotStartedError(f"The manager was stopped while somebody waited for task {task_id}.")
-                info = self._in_journal(task_id)
-                if info is None:
-                    return None
-                if info.status.is_ended:
-                    return self._ending_of(info)
-                await watcher.wait()
-                await asyncio.sleep(REST_SECONDS)
+                info = await self._in_journal(task_id)
+                if info is None or info.status.is_ended:
+                    return None if info is None else self._ending_of(info)
+                await follower.news()
         finally:
-            self.commits.discard(watcher)
+            self.tail.leave(follower)
 
     def _ending_of(self, info: TaskInfo) -> Ending:
         exception = self.live.remembered.exception_of(info)
@@ -339,23 +341,22 @@ class Session:
         if self.journal.is_inherited:
             raise inherited_error(self.journal.path)
 
-    def infos(self, rows: Sequence[Row], unwritten: Unwritten) -> list[TaskInfo]:
-        """The tasks of rows, as this process knows them since before it read them."""
-        decoder = self._settings.coders.decoder
-        return unwritten.laid_over([task_info(row, decoder) for row in rows])
+    def info_of(self, unwritten: Unwritten) -> Callable[[Row], TaskInfo]:
+        """What makes the task of a row, as this process knows it since before it was read; for any thread."""
+        return partial(_info, unwritten, self._settings.coders.decoder)
 
-    def info(self, rows: Sequence[Row], unwritten: Unwritten) -> TaskInfo | None:
-        """The task of the only row; None where there is none."""
-        if not rows:
+    def asked(self, infos: Sequence[TaskInfo]) -> TaskInfo | None:
+        """The only task, of which somebody is told now; None where there is none."""
+        if not infos:
             return None
-        [info] = self.infos(rows, unwritten)
+        [info] = infos
         if info.status is TaskStatus.FAILED:
             self.live.unheard.asked(info.id)
         return info
 
-    def _in_journal(self, task_id: str) -> TaskInfo | None:
-        unwritten = self.live.unwritten(task_id)
-        return self.info(self.journal.reader.rows(task_query(task_id)), unwritten)
+    async def _in_journal(self, task_id: str) -> TaskInfo | None:
+        made = self.info_of(self.live.unwritten(task_id))
+        return self.asked(await self.journal.areader.values(task_query(task_id), made))
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel a task, of this process or another, and wait for its end; whether that is CANCELLED, and committed.
@@ -372,7 +373,7 @@ class Session:
     async def _cancel(self, task_id: str) -> bool:
         if self.live.find(task_id) is not None:
             return await self.live.cancel(task_id)
-        info = self._in_journal(task_id)
+        info = await self._in_journal(task_id)
         if info is None or info.status.is_ended or not await self.journal.request_cancel(task_id):
             return False
         # A dead owner hears nothing.

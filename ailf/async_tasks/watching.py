@@ -1,86 +1,26 @@
 """Following the journal: what it holds already, then what comes, with no gap between the two."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import NamedTuple
 
 from ailf.async_tasks.journal.form import task_event, task_info
 from ailf.async_tasks.journal.reading import AsyncReader, followed_query, task_query
 from ailf.async_tasks.model import TaskEvent, TaskFilter
-from ailf.async_tasks.states import ENDED, EVENT_OF_STATUS
+from ailf.async_tasks.tail import EVENTS_A_READ, LAST_EVENTS, Follower, Tail
 from ailf.errors import EventsDeletedError
-
-EVENTS_A_READ = 500
-"""How many events one query fetches, so that a long history is never in memory as a whole."""
-
-LAST_LOOK_SECONDS = 1.0
-"""How long a journal that goes with its manager stays, for those who watch it to read its last events."""
-
-LAST_EVENTS = frozenset(EVENT_OF_STATUS[status] for status in ENDED)
-
-
-class Commits:
-    """Tells those who watch that something was committed, by this process or another."""
-
-    def __init__(self) -> None:
-        self.is_over = False
-        self._watchers: set[asyncio.Event] = set()
-        self._nobody_watches = asyncio.Event()
-        self._nobody_watches.set()
-        self._somebody_watches = asyncio.Event()
-
-    def add(self) -> asyncio.Event:
-        """A new watcher, as the event that wakes it."""
-        watcher = asyncio.Event()
-        self._watchers.add(watcher)
-        self._nobody_watches.clear()
-        self._somebody_watches.set()
-        return watcher
-
-    def discard(self, watcher: asyncio.Event) -> None:
-        """Take a watcher out."""
-        self._watchers.discard(watcher)
-        if not self._watchers:
-            self._nobody_watches.set()
-            self._somebody_watches.clear()
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether anybody watches."""
-        return bool(self._watchers)
-
-    async def somebody_watches(self) -> None:
-        """Wait until anybody does."""
-        await self._somebody_watches.wait()
-
-    def notify(self) -> None:
-        """Wake all of them."""
-        for watcher in self._watchers:
-            watcher.set()
-
-    def end(self) -> None:
-        """Wake all of them for the last time."""
-        self.is_over = True
-        self.notify()
-
-    async def all_have_read(self) -> None:
-        """Wait, though not for long, until every watcher has read the last events."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_LOOK_SECONDS):
-                await self._nobody_watches.wait()
 
 
 async def follow(
-    reader: AsyncReader, commits: Commits, task_id: str | None, after: int | None, chosen: TaskFilter
+    reader: AsyncReader, tail: Tail, task_id: str | None, after: int | None, chosen: TaskFilter
 ) -> AsyncIterator[TaskEvent]:
     """The events of one task or of all, those of the past and then each new one.
 
-    The journal is read again whenever something was committed, from the last event seen on; since
-    their numbers rise in the order of the commits, none is missed and none comes twice.
+    The past is read from the journal, by one who has joined the tail already; since the numbers of events rise in
+    the order of the commits, none is missed in between, and what comes twice is known by its number.
 
     Args:
         reader: reads the journal.
-        commits: says when to read it again.
+        tail: hands out what is new.
         task_id: the task, after whose last event the iteration ends; None is every task.
         after: the number of the event after which to begin; None begins with the first that is there.
         chosen: the tasks whose events are wanted.
@@ -88,40 +28,96 @@ async def follow(
     Raises:
         EventsDeletedError: events that were to come next have been deleted.
     """
-    watcher = commits.add()
-    has_ended = False
+    follower = await tail.join(task_id, chosen=chosen)
+    past = _Past(reader, tail, task_id, after, chosen)
     position = after or 0
-    # Up to which event deletions are known of: where history begins is no gap for one who asks for what there is.
-    known = after
     try:
         while True:
-            watcher.clear()
-            is_last_read = has_ended or commits.is_over
-            rows = await reader.rows(followed_query(position, task_id, chosen, EVENTS_A_READ))
-            deleted = int(rows[0][0])
-            known = deleted if known is None else known
-            gap = deleted if task_id is None and deleted > max(known, position) else None
-            events = [(task_event(row[1:-1]), row[-1]) for row in rows if row[1] is not None]
-            for event, fits in events:
-                if gap is not None and event.seq > gap:
-                    # All that is left of what comes before has been told.
-                    raise _gap(known, gap)
+            if follower.is_behind:
+                position = max(position, follower.passed)
+                page = await past.next_page(follower, position)
+            else:
+                page = _Page(_handed_out(follower))
+            for event in page.events:
+                if event.seq <= position:
+                    continue
                 position = event.seq
-                if fits:
-                    yield event
+                yield event
                 if task_id is not None and event.kind in LAST_EVENTS:
                     return
-            if len(events) == EVENTS_A_READ:
-                continue
-            if gap is not None:
-                raise _gap(known, gap)
-            if is_last_read:
+            position = max(position, page.passed)
+            if page.gap is not None:
+                raise page.gap
+            if page.is_last:
                 return
-            has_ended = task_id is not None and not events and await _has_ended(reader, task_id, position, deleted)
-            if not has_ended:
-                await watcher.wait()
+            if not follower.is_behind:
+                follower.is_in_step = True
+                await follower.news()
     finally:
-        commits.discard(watcher)
+        tail.leave(follower)
+
+
+def _handed_out(follower: Follower) -> Iterator[TaskEvent]:
+    while follower.events:
+        yield follower.events.popleft()
+
+
+class _Page(NamedTuple):
+    """Some events that come next."""
+
+    events: Iterable[TaskEvent]
+    passed: int = 0
+    """Up to which event there are no others."""
+    gap: EventsDeletedError | None = None
+    """Why none can be told that comes behind them."""
+    is_last: bool = False
+    """Whether none comes behind them."""
+
+
+class _Past:
+    """What is in the journal, page by page."""
+
+    def __init__(
+        self, reader: AsyncReader, tail: Tail, task_id: str | None, after: int | None, chosen: TaskFilter
+    ) -> None:
+        self._reader = reader
+        self._tail = tail
+        self._task_id = task_id
+        self._chosen = chosen
+        # Up to which event deletions are known of: where history begins is no gap for one who asks for what there is.
+        self._known = after
+        self._has_ended = False
+
+    async def next_page(self, follower: Follower, position: int) -> _Page:
+        """The next events after one; where there are more, or where to look once more, the follower stays behind."""
+        follower.catch_up()
+        is_last_read = self._has_ended or self._tail.is_over
+        rows = await self._reader.rows(followed_query(position, self._task_id, self._chosen, EVENTS_A_READ))
+        deleted = int(rows[0][0])
+        self._known = deleted if self._known is None else self._known
+        events = [(task_event(row[1:-1]), row[-1]) for row in rows if row[1] is not None]
+        is_full = len(events) == EVENTS_A_READ
+        gap = None
+        if self._task_id is None and deleted > max(self._known, position):
+            # First all that is left of what comes before.
+            before = [one for one in events if one[0].seq <= deleted]
+            if len(before) < len(events) or not is_full:
+                events, gap = before, _gap(self._known, deleted)
+        if is_full:
+            follower.is_behind = True
+        elif self._task_id is not None and not events and not is_last_read:
+            self._has_ended = await _has_ended(self._reader, self._task_id, position, deleted)
+            # Its last event may have come since; once more, and all is told.
+            follower.is_behind = follower.is_behind or self._has_ended
+        return _Page(
+            [event for event, fits in events if fits],
+            events[-1][0].seq if events else position,
+            gap,
+            is_last=(is_last_read and not is_full) or (bool(events) and self._is_end(events[-1][0])),
+        )
+
+    def _is_end(self, event: TaskEvent) -> bool:
+        return self._task_id is not None and event.kind in LAST_EVENTS
 
 
 def _gap(known: int, deleted: int) -> EventsDeletedError:

@@ -296,16 +296,16 @@ async def test_promise_3_a_read_is_never_older_than_what_was_reported_before_it(
     task_id = await manager.submit(gate.wait())
     assert manager._session is not None
     reader = manager._session.journal.areader
-    read = reader.rows
+    read = reader.values
 
-    async def rows(query: Query) -> list[Any]:
-        found = await read(query)
+    async def values(query: Query, made: Any) -> list[Any]:
+        found = await read(query, made)
         other.execute("ROLLBACK")
         gate.set()
         await manager.result(task_id)
         return found
 
-    monkeypatch.setattr(reader, "rows", rows)
+    monkeypatch.setattr(reader, "values", values)
     with closing(sqlite3.connect(journal, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert manager.update_progress(task_id, 50, "half")

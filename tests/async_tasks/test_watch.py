@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ailf.async_tasks import EventKind, TaskEvent, TaskManager
-from ailf.async_tasks.watching import EVENTS_A_READ
+from ailf.async_tasks.tail import EVENTS_A_READ
 from ailf.errors import EventsDeletedError, InvalidArgumentError, InvalidTypeError, NotStartedError, TaskNotFoundError
 from tests.conftest import PATIENCE_SECONDS, first_round, until
 

@@ -244,6 +244,7 @@ class Journal:
         """
         atexit.unregister(self._at_exit)
         unwritten = self.writer.close() if self._writer is not None else []
+        self.areader.close_idle()
         self.reader.close()
         self.pulse.close()
         left = [in_words(change) for change, _, _ in unwritten]

@@ -108,11 +108,6 @@ class Remembered:
         """How the last task of this process with an id ended, where that was lately, and when it was submitted."""
         return self._endings.get(task_id)
 
-    @property
-    def has_results(self) -> bool:
-        """Whether there is a result that the journal does not give back as it was."""
-        return bool(self._results)
-
     def laid_over(self, info: TaskInfo) -> TaskInfo:
         """A completed task with the very result that it returned, where the journal has only its text."""
         kept = self._results.get(info.id)

@@ -19,13 +19,8 @@ class Unwritten:
     """The tasks as they come and go."""
     remembered: Remembered
 
-    def laid_over(self, infos: list[TaskInfo]) -> list[TaskInfo]:
-        """Tasks that were read, as this process knows them."""
-        if not self.before and not self.tasks and not self.remembered.has_results:
-            return infos
-        return [self._laid_over(info) for info in infos]
-
-    def _laid_over(self, info: TaskInfo) -> TaskInfo:
+    def laid_over(self, info: TaskInfo) -> TaskInfo:
+        """A task that was read, as this process knows it."""
         if info.status is TaskStatus.COMPLETED:
             return self.remembered.laid_over(info)
         task = self.tasks.get(info.id) or self.before.get(info.id)

@@ -7,22 +7,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import QueuePool
 
 from ailf.async_tasks.journal.form.forks import TrackedConnection
 from ailf.async_tasks.journal.form.ownership import PRIVATE_FILE, assert_not_planted, tighten
 from ailf.async_tasks.journal.form.paths import beside
 from ailf.async_tasks.journal.form.schema import APPLICATION_ID
 from ailf.errors import JournalError
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
 log = logging.getLogger("ailf.async_tasks")
 
@@ -251,33 +247,6 @@ def sync_engine(path: Path, access: Access, durability: Durability = Durability.
         poolclass=QueuePool,
         max_overflow=-1,
         pool_reset_on_return=None,
-    )
-
-
-def async_engine(path: Path) -> "AsyncEngine":
-    """An engine for awaitable reads.
-
-    It keeps no connection between two reads: each has a thread, and a program that forgets to
-    dispose of the engine must still be able to exit.
-    """
-    # A third of the time to import SQLAlchemy, which the command, always in a hurry, has no use for.
-    import aiosqlite  # noqa: PLC0415
-    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
-
-    async def creator() -> aiosqlite.Connection:
-        factory = partial(TrackedConnection, journal=path)
-        connection = await aiosqlite.connect(uri(path, Access.READ), factory=factory, uri=True, isolation_level=None)
-        try:
-            for statement in pragmas(Access.READ, Durability.PROCESS):
-                await connection.execute(statement)
-        except BaseException:
-            # Not awaited: a task that is cancelled again and again still ends the connection's thread.
-            connection.stop()
-            raise
-        return connection
-
-    return create_async_engine(
-        URL.create("sqlite+aiosqlite"), async_creator=creator, poolclass=NullPool, pool_reset_on_return=None
     )
 
 

@@ -150,6 +150,64 @@ def last_event_query() -> Query:
     return Query("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'task_events'", ())
 
 
+_LAST_NUMBERS = """\
+SELECT coalesce(max(seq) FILTER (WHERE name = 'task_events'), 0),
+  coalesce(max(seq) FILTER (WHERE name = 'task_logs'), 0)
+FROM sqlite_sequence"""
+
+
+def last_numbers_query() -> Query:
+    """The same, and the number of the last line of a log."""
+    return Query(_LAST_NUMBERS, ())
+
+
+def new_lines_query(after: int) -> Query:
+    """Which tasks have lines in their logs after this one, each with the number of its last."""
+    return Query("SELECT task_id, max(seq) FROM task_logs WHERE seq > ? GROUP BY task_id", (after,))
+
+
+@cache
+def _fitting(shape: Shape) -> Statement:
+    return positional(select(tasks.c.id).where(*conditions_of(shape)))
+
+
+def fitting_query(chosen: TaskFilter) -> Query:
+    """The ids of the tasks that a filter lets through; made to be asked of a few of them, see ``among_query``."""
+    shape, values = shape_of(chosen)
+    return bound(_fitting(shape), values)
+
+
+def among_query(chosen: Sequence[Query], task_ids: Iterable[str]) -> Query:
+    """Which of these tasks are in the journal, each behind None; and which of them each of some other queries gives.
+
+    Args:
+        chosen: the ids of tasks, each; their numbers here stand before what they give.
+        task_ids: the tasks.
+    """
+    parts = [
+        f"SELECT {number}, there.id FROM there "  # noqa: S608 - made of this module's own words
+        f"WHERE EXISTS (SELECT 1 FROM ({ids.sql}) AS fitting WHERE fitting.id = there.id)"
+        for number, ids in enumerate(chosen)
+    ]
+    existing = existing_query(task_ids)
+    union = " UNION ALL ".join(["SELECT NULL, there.id FROM there", *parts])
+    sql = f"WITH there(id) AS ({existing.sql}) {union}"
+    return Query(sql, (*existing.values, *(value for ids in chosen for value in ids.values)))
+
+
+_UNFINISHED_OF = positional(
+    select(tasks.c.id).where(
+        tasks.c.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value)),
+        tasks.c.status.in_([literal(status) for status in sorted(UNFINISHED)]),
+    )
+)
+
+
+def unfinished_query(task_ids: Iterable[str]) -> Query:
+    """Which of these tasks are in the journal, and have not ended."""
+    return Query(_UNFINISHED_OF.sql, (json.dumps(list(task_ids)),))
+
+
 _DESCENDANTS = f"""\
 WITH RECURSIVE family(id, depth) AS (
   SELECT id, 1 FROM tasks WHERE parent_id = ?

@@ -1,24 +1,17 @@
-"""Running the reads: a reader for the caller's thread, and one that leaves the event loop alone."""
+"""Running the reads in the thread of whoever asks."""
 
-import asyncio
 import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
-from sqlalchemy.exc import DBAPIError
-
-from ailf.async_tasks.journal.form import Access, async_engine, connect, indexes, refuse_inherited, translated
+from ailf.async_tasks.journal.form import Access, connect, indexes, refuse_inherited, translated
 from ailf.async_tasks.journal.reading.filters import Query, Row
 from ailf.async_tasks.journal.reading.kinds import kind_of
 from ailf.async_tasks.journal.reading.turnstile import Turnstile
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
 
 T = TypeVar("T")
 
@@ -161,110 +154,24 @@ class Reader:
                 self._idle.pop().close()
 
 
-class AsyncReader:
-    """Reads without blocking the event loop."""
-
-    def __init__(
-        self,
-        path: Path,
-        assert_here: Callable[[], None] = lambda: None,
-        is_ready: Callable[[], bool] = lambda: True,
-    ) -> None:
-        self._path = path
-        self._assert_here = assert_here
-        self._is_ready = is_ready
-        self._turnstile = Turnstile()
-        self._engine: AsyncEngine | None = None
-        self._reads: set[asyncio.Task[list[Row]]] = set()
-
-    async def rows(self, query: Query) -> list[Row]:
-        """All rows of a query.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
-        # A read of its own task, so that a caller who is cancelled leaves no open connection behind.
-        read = asyncio.create_task(self._rows(query))
-        self._reads.add(read)
-        read.add_done_callback(self._reads.discard)
-        return await asyncio.shield(read)
-
-    async def _rows(self, query: Query) -> list[Row]:
-        until = time.monotonic() + READY_PATIENCE_SECONDS
-        while True:
-            rows = await self._once(query, is_last=time.monotonic() > until)
-            if rows is not None:
-                return rows
-            while not self._is_ready() and time.monotonic() < until:  # noqa: ASYNC110 - a thread opens it anew
-                await asyncio.sleep(READY_LOOK_SECONDS)
-
-    async def _once(self, query: Query, *, is_last: bool) -> list[Row] | None:
-        while not self._turnstile.try_to_enter():  # noqa: ASYNC110 - a thread opens it
-            await asyncio.sleep(READY_LOOK_SECONDS)
-        try:
-            with translated(self._path, "read"):
-                self._assert_here()
-                # Made when it is needed, which in many a program it never is.
-                self._engine = self._engine or async_engine(self._path)
-                async with self._engine.connect() as connection:
-                    rows = await _afetched(connection, query)
-        except Exception:
-            if is_last or self._is_ready():
-                raise
-            return None
-        else:
-            return rows if is_last or self._is_ready() else None
-        finally:
-            self._turnstile.leave()
-
-    def leave(self) -> bool:
-        """Wait for the reads to end, and begin none until told; returns whether that is done."""
-        return self._turnstile.shut()
-
-    def come_back(self) -> None:
-        """Read again."""
-        self._turnstile.open()
-
-    async def close(self) -> None:
-        """Close the connections, once the reads have come to their ends."""
-        if self._reads:
-            await asyncio.wait(self._reads)
-        if self._engine is not None:
-            await self._engine.dispose()
-
-
 def _fetched(connection: sqlite3.Connection, query: Query) -> list[Row]:
     try:
         return connection.execute(*query).fetchall()
     except sqlite3.OperationalError as error:
-        if not _is_about_text(error):
+        if not is_about_text(error):
             raise
-    connection.text_factory = _as_it_is
+    connection.text_factory = as_it_is
     try:
         return connection.execute(*query).fetchall()
     finally:
         connection.text_factory = str
 
 
-async def _afetched(connection: "AsyncConnection", query: Query) -> list[Row]:
-    try:
-        return [tuple(row) for row in await connection.exec_driver_sql(*query)]
-    except DBAPIError as error:
-        if not _is_about_text(error):
-            raise
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert driver is not None  # noqa: S101 - it has just been used
-    driver.text_factory = _as_it_is
-    try:
-        return [tuple(row) for row in await driver.execute_fetchall(*query)]
-    finally:
-        driver.text_factory = str
-
-
-def _is_about_text(error: Exception) -> bool:
+def is_about_text(error: Exception) -> bool:
     """Whether a text is no UTF-8, of which SQLite takes any: one cell of one row, which is to hide no other."""
     return "Could not decode to UTF-8" in str(error)
 
 
-def _as_it_is(text: bytes) -> str:
+def as_it_is(text: bytes) -> str:
+    """A text whatever it is made of."""
     return text.decode(errors="backslashreplace")

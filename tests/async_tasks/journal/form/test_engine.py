@@ -17,7 +17,6 @@ from ailf.async_tasks.journal.form.engine import (
     Access,
     Durability,
     assert_sqlite_version,
-    async_engine,
     connect,
     create_file,
     journal_error,
@@ -63,17 +62,6 @@ def test_a_reading_connection_has_its_pragmas_and_cannot_write(journal: Path) ->
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         connection.execute("DELETE FROM owners")
     connection.close()
-
-
-async def test_an_awaitable_connection_has_the_pragmas_of_a_reading_one(journal: Path) -> None:
-    """The aiosqlite engine opens its connections as ``connect`` does for reading."""
-    ensure_current(journal)
-    engine = async_engine(journal)
-    wanted = COMMON | {"trusted_schema": int(not json_is_innocuous()), "query_only": 1}
-    async with engine.connect() as connection:
-        found = {name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in wanted}
-    await engine.dispose()
-    assert found == wanted
 
 
 def test_creating_leaves_a_file_that_is_there_alone(journal: Path) -> None:

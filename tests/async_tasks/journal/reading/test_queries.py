@@ -14,8 +14,9 @@ from ailf.async_tasks.journal.care import owners, retention
 from ailf.async_tasks.journal.form import indexes
 from ailf.async_tasks.journal.form.engine import Access, connect
 from ailf.async_tasks.journal.reading import queries, reports
+from ailf.async_tasks.journal.reading.areader import AsyncReader
 from ailf.async_tasks.journal.reading.filters import Query
-from ailf.async_tasks.journal.reading.readers import AsyncReader, Reader
+from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.writing import statements
 from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import ENDED, UNFINISHED, TaskStatus
