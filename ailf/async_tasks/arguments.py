@@ -4,6 +4,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from enum import Enum, StrEnum
 from numbers import Real
@@ -327,11 +328,11 @@ def one_of(enum: type[Choice], value: object, what: str) -> Choice:
     Raises:
         InvalidArgumentError: there is no such member.
     """
-    members = list(enum)
-    if not isinstance(value, str) or value not in members:
-        words = ", ".join(repr(str(member)) for member in members)
-        raise InvalidArgumentError(f"{what} is {shown(value)}; give one of {words}.")
-    return enum(value)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return enum(value)
+    words = ", ".join(repr(str(member)) for member in enum)
+    raise InvalidArgumentError(f"{what} is {shown(value)}; give one of {words}.")
 
 
 def shown(value: object) -> str:

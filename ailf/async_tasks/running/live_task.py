@@ -7,7 +7,7 @@ import time
 from ailf.async_tasks.encoding import EncodedResult
 from ailf.async_tasks.model import Microseconds, Outcome
 from ailf.async_tasks.running.job import Job
-from ailf.async_tasks.running.phases import FOLLOWING, Phase
+from ailf.async_tasks.running.phases import Phase
 from ailf.async_tasks.states import Reason, TaskStatus
 from ailf.errors import AilfError
 
@@ -67,7 +67,7 @@ class LiveTask:
 
     def enter(self, phase: Phase) -> None:
         """Go on to another phase."""
-        if phase not in FOLLOWING[self.phase]:
+        if phase not in self.phase.following:
             raise AssertionError(f"task {self.id} cannot go from {self.phase.name} to {phase.name}")
         self.phase = phase
 

@@ -18,9 +18,7 @@ OVER         nobody     nothing                 whoever waits is answered, with 
 A task that can start at once is submitted and started in one record: it goes on to STARTING before anything is written.
 """
 
-from collections.abc import Mapping
 from enum import Enum, auto
-from types import MappingProxyType
 
 
 class Phase(Enum):
@@ -39,14 +37,14 @@ class Phase(Enum):
     OVER = auto()
     """Its end is committed, or refused; or it was never in the journal."""
 
+    following: "tuple[Phase, ...]"
+    """What may come next."""
 
-FOLLOWING: Mapping[Phase, frozenset[Phase]] = MappingProxyType(
-    {
-        Phase.SUBMITTED: frozenset({Phase.QUEUED, Phase.STARTING, Phase.ENDING, Phase.OVER}),
-        Phase.QUEUED: frozenset({Phase.STARTING, Phase.ENDING}),
-        Phase.STARTING: frozenset({Phase.RUNNING, Phase.ENDING, Phase.OVER}),
-        Phase.RUNNING: frozenset({Phase.ENDING}),
-        Phase.ENDING: frozenset({Phase.OVER}),
-        Phase.OVER: frozenset(),
-    }
-)
+
+# At the members themselves: several times a task, the hash of a member of an Enum is a call in Python.
+Phase.SUBMITTED.following = (Phase.QUEUED, Phase.STARTING, Phase.ENDING, Phase.OVER)
+Phase.QUEUED.following = (Phase.STARTING, Phase.ENDING)
+Phase.STARTING.following = (Phase.RUNNING, Phase.ENDING, Phase.OVER)
+Phase.RUNNING.following = (Phase.ENDING,)
+Phase.ENDING.following = (Phase.OVER,)
+Phase.OVER.following = ()

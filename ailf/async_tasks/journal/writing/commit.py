@@ -39,9 +39,6 @@ IS_THERE: Mapping[type[Change], str] = {
 
 IS_THERE_ORDER = tuple(IS_THERE)
 
-STALE_MICROSECONDS = 20_000
-"""A batch that waited longer for the lock is made anew, with the time at which its tasks may really start."""
-
 ROW_ERRORS = (
     *(sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError),
     *(OverflowError, TaskConflictError),
@@ -84,6 +81,8 @@ class Committer:
         self._book = LogBook(log_limit)
         # Committed, but perhaps into a log that nobody will find: told when that is known.
         self._unsure: list[Record] = []
+        # The connection that waits for a lock, and for how many milliseconds.
+        self._patient: tuple[sqlite3.Connection | None, int] = (None, 0)
         self._commits = 0
         self._last_time = 0
 
@@ -154,7 +153,9 @@ class Committer:
         wait = min(BUSY_TRY_MILLISECONDS, int(BUSY_PATIENCE_SECONDS * 1000))
         while True:
             connection = self._door.enter()
-            connection.execute(f"PRAGMA busy_timeout={wait}")
+            if self._patient != (connection, wait):
+                connection.execute(f"PRAGMA busy_timeout={wait}")
+                self._patient = (connection, wait)
             try:
                 return action(connection)
             except sqlite3.OperationalError as error:
@@ -193,10 +194,9 @@ class Committer:
                 tie_log_to_file(connection)
 
     def _commit_together(self, records: list[Record], lines: list[Logged]) -> None:
-        batch = self._batch_of(records)
         connection = self._begin()
-        if _microseconds() - batch.now > STALE_MICROSECONDS:
-            batch = self._batch_of(records)
+        # Behind the lock: the tasks in it may start now, however long that was waited for.
+        batch = self._batch_of(records)
         self._last_time = batch.now
         batch.execute(connection)
         if lines:
