@@ -16,6 +16,9 @@ from ailf.workers.address import shown_url
 from ailf.workers.raised import read_raised
 from ailf.workers.reply import NOTHING, Reply, Stage, read_reply
 
+MOST_STUMBLES = 3
+"""How often a task is sent again because kombu stumbled over a connection that was lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -118,7 +121,7 @@ def send(signature: Any) -> Sent:
     published: list[Address] = []
     token = _published.set(published)
     try:
-        result = signature.apply_async()
+        result = _applied(signature, published)
     except Exception as error:
         raise named(error, signature) from error
     finally:
@@ -132,6 +135,18 @@ def send(signature: Any) -> Sent:
         queues=frozenset().union(*(queues for queues, _anywhere in reached)),
         anywhere=len(ids) > 1 or not reached or any(anywhere for _queues, anywhere in reached),
     )
+
+
+def _applied(signature: Any, published: list[Address]) -> Any:
+    for _attempt in range(MOST_STUMBLES):
+        try:
+            return signature.apply_async()
+        except AttributeError as error:
+            # What has several messages may have sent some of them.
+            if not _is_a_stumble(error) or len(published) > 1:
+                raise
+            published.clear()
+    return signature.apply_async()
 
 
 def run_here(signature: Any) -> Reply:
@@ -198,8 +213,20 @@ def _is_of_the_call(error: Exception) -> bool:
 
 
 def _is_of_the_broker(error: Exception, app: Any) -> bool:
+    if _is_a_stumble(error):
+        return True
     connection = app.connection_for_write()
     return isinstance(error, (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors))
+
+
+def _is_a_stumble(error: Exception) -> bool:
+    """Whether kombu went on with a channel whose connection was lost, which has nothing any more."""
+    frame = error.__traceback__
+    module = ""
+    while frame is not None:
+        module = str(frame.tb_frame.f_globals.get("__name__"))
+        frame = frame.tb_next
+    return isinstance(error, AttributeError) and module.startswith("kombu.transport.")
 
 
 def _came_from_the_task(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import kombu.transport.redis
 import pytest
 import redis
 from celery import Celery, chain, chord
@@ -109,6 +110,31 @@ async def test_a_task_has_the_name_of_the_celery_task(eager: Any, tmp_path: Path
             await manager.submit(partial(run_celery))
         with pytest.raises(TaskFailedError, match=r"'run_celery'.*takes a signature"):
             await manager.result(await manager.submit(run_celery("add")))
+
+
+async def test_a_channel_that_was_lost_is_not_the_tasks_fault(
+    redis_worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kombu goes on with one whose connection is gone: the task is sent again, and else the broker is named."""
+    stumbles = 2
+    connect: Any = kombu.transport.redis.Channel._connparams
+
+    def stumble(self: Any, *arguments: Any, **options: Any) -> Any:
+        nonlocal stumbles
+        stumbles -= 1
+        if stumbles >= 0:
+            self.connection = None
+        return connect(self, *arguments, **options)
+
+    monkeypatch.setattr(kombu.transport.redis.Channel, "_connparams", stumble)
+    url = redis_worker.app.conf.broker_url
+    # Addresses of its own, to which kombu has no channel that was good before.
+    other_name = sender({"CELERY_BROKER_URL": url.replace(HOST, "localhost")})
+    assert await run_celery(other_name.signature("test.add", args=[1, 1])) == 2
+    assert stumbles < 0
+    stumbles = 1000
+    with pytest.raises(BrokerError, match=r"\$CELERY_BROKER_URL"):
+        await run_celery(sender({"CELERY_BROKER_URL": f"{url[:-1]}3"}).signature("test.add", args=[1, 1]))
 
 
 async def test_a_queue_that_is_none_is_named(app: Any) -> None:
