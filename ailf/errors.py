@@ -19,6 +19,7 @@
     │   ├── JournalVersionError                      the journal's schema is not one that this release works with
     │   ├── TaskConflictError                        the journal holds another state of the task than this process
     │   └── UnwrittenChangesError                    the manager stopped with changes that it could not write
+    ├── ToolCallError                                a tool of an MCP server answered a journaled call with an error
     ├── MissingExtraError (also an ImportError)      the packages that a part of ailf needs are not installed
     ├── MessagingError                               Redis messaging
     │   ├── RedisConnectionError (also a ConnectionError)  the server is not there, or turned the client away
@@ -72,6 +73,7 @@ __all__ = [
     "TaskError",
     "TaskFailedError",
     "TaskNotFoundError",
+    "ToolCallError",
     "UnwrittenChangesError",
     "WaitTimeoutError",
     "WorkerError",
@@ -213,6 +215,10 @@ class UnwrittenChangesError(JournalError):
     def __init__(self, message: str, *, unwritten: tuple[str, ...]) -> None:
         super().__init__(message)
         self.unwritten = unwritten
+
+
+class ToolCallError(AilfError):
+    """A tool of an MCP server answered a journaled call with an error: the task is FAILED, and its client told so."""
 
 
 class MissingExtraError(AilfError, ImportError):

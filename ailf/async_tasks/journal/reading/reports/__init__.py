@@ -18,7 +18,7 @@ from ailf.async_tasks.journal.reading.reports.lists import (
     pages,
     sorted_query,
 )
-from ailf.async_tasks.journal.reading.reports.logs import LogLine, last_logs, whole_log
+from ailf.async_tasks.journal.reading.reports.logs import LogLine, last_field, last_logs, whole_log
 from ailf.async_tasks.journal.reading.reports.names import TASKS_LOOKED_AT, NameStats, stats
 from ailf.async_tasks.journal.reading.reports.one import (
     PARTS,
@@ -87,6 +87,7 @@ __all__ = [
     "family",
     "ids_like",
     "last_events",
+    "last_field",
     "last_logs",
     "last_said",
     "minutes",

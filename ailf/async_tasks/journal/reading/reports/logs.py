@@ -1,7 +1,9 @@
 """What a task logged, its last lines, each bounded."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from ailf.async_tasks.journal.form import moment_of
 from ailf.async_tasks.journal.reading.filters import Query
@@ -58,6 +60,21 @@ def last_logs(reader: Reader, task_id: str, *, level: int = 0, after: int = 0, m
         )
         found.append(LogLine(seq, moment_of(at), number, name, logger, message or Text("", 0), fields, exception))
     return found
+
+
+_LAST_FIELD = """\
+SELECT json_extract(fields, '$."' || ? || '"') FROM task_logs
+WHERE task_id = ? AND json_type(fields, '$."' || ? || '"') = 'object' ORDER BY seq DESC LIMIT 1"""
+
+
+def last_field(reader: Reader, task_id: str, name: str) -> dict[str, Any] | None:
+    """The object under a name in the fields of the last line of a task's log that has one; None where none has.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    rows = reader.rows(Query(_LAST_FIELD, (name, task_id, name)))
+    return json.loads(rows[0][0]) if rows else None
 
 
 _ALL_LOGS = "SELECT at, level_name, logger, message, exception FROM task_logs WHERE task_id = ? ORDER BY seq"
