@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import AsyncGeneratorType, BuiltinFunctionType, CoroutineType, FunctionType, GeneratorType, MethodType
 from typing import Any
 
+from ailf.async_tasks.running.threads import Threads
 from ailf.errors import InvalidArgumentError, InvalidTypeError
 
 Submittable = Awaitable[Any] | Callable[[], Any]
@@ -53,8 +54,12 @@ class Job:
         work: Any = self._work
         return _name_of(work.get_coro() if isinstance(work, asyncio.Task) else work)
 
-    def begin(self) -> Awaitable[Any]:
-        """Begin it; what it returns comes from awaiting this."""
+    def begin(self, threads: Threads) -> Awaitable[Any]:
+        """Begin it; what it returns comes from awaiting this.
+
+        Args:
+            threads: where plain functions run.
+        """
         work: Any = self._work
         if self._is_awaitable:
             # Once it runs, its own state says so.
@@ -62,7 +67,7 @@ class Job:
             return work  # type: ignore[no-any-return]
         if inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(_function_of(work)):
             return work()  # type: ignore[no-any-return]
-        return _in_thread(work)
+        return _in_thread(work, threads)
 
     def discard(self) -> None:
         """Throw it away unrun, without a warning that it was never awaited."""
@@ -163,8 +168,8 @@ def _needed_arguments(work: Any) -> list[str]:
     ]
 
 
-async def _in_thread(function: Callable[[], Any]) -> Any:
-    value, error = await asyncio.to_thread(_call, function)
+async def _in_thread(function: Callable[[], Any], threads: Threads) -> Any:
+    value, error = await threads.call(functools.partial(_call, function))
     if isinstance(error, SystemExit):
         raise ThreadExit(error)
     if error is not None:

@@ -24,6 +24,7 @@ from ailf.async_tasks.running.phases import Phase
 from ailf.async_tasks.running.remembered import RESULT_MEMORY_BYTES, Remembered
 from ailf.async_tasks.running.runner import execute, failed
 from ailf.async_tasks.running.slots import Slots
+from ailf.async_tasks.running.threads import Threads
 from ailf.async_tasks.running.unheard import Unheard
 from ailf.async_tasks.running.unwritten import Unwritten
 from ailf.async_tasks.states import Reason, ResultFormat, TaskStatus
@@ -31,6 +32,10 @@ from ailf.errors import AilfError, DuplicateTaskError, ManagerError, UnwrittenCh
 
 FATAL_PATIENCE_SECONDS = 10.0
 """How long a KeyboardInterrupt or SystemExit waits until the end that it brought is in the journal."""
+
+MOST_FUNCTIONS = 32
+"""How many plain functions run at a time where nobody has said how many tasks do: as many threads as a pool of
+Python's has at most, whose number goes by the processors; but these wait rather than compute."""
 
 T = TypeVar("T")
 
@@ -75,6 +80,7 @@ class LiveTasks:
         self._on_started = self._started
         self._on_unwound = self._unwound
         self._desk = desk
+        self._functions = Threads("ailf function", max_concurrency or MOST_FUNCTIONS)
 
     def find(self, task_id: str) -> LiveTask | None:
         """The task with this id, if it is one of this process and its end is not committed yet."""
@@ -276,6 +282,7 @@ class LiveTasks:
         for task in list(self._tasks.values()):
             self._stop(task, Reason.SHUTDOWN)
         await self._runners_done(GRACE_SECONDS)
+        self._functions.close()
         for task in list(self._tasks.values()):
             if task.outcome is None:
                 log.warning(
@@ -292,6 +299,7 @@ class LiveTasks:
         """Record how each task ended whose event loop is gone: not a line of it will run any more."""
         # Nobody's turn comes any more.
         self._slots = Slots(None)
+        self._functions.close()
         for task in list(self._tasks.values()):
             if task.outcome is None:
                 task.job.discard()
@@ -363,7 +371,7 @@ class LiveTasks:
         self._observers.started(task.id, task.name)
         if task.timeout is not None:
             task.limit = asyncio.timeout(task.timeout)
-        outcome = await execute(task.job, task.timeout, task.limit)
+        outcome = await execute(task.job, self._functions, task.timeout, task.limit)
         if outcome.status is TaskStatus.CANCELLED and task.stop_reason is not None:
             outcome = outcome._replace(reason=task.stop_reason)
         if task.outcome is None:

@@ -8,6 +8,7 @@ import traceback
 
 from ailf.async_tasks.model import Outcome, failure_text
 from ailf.async_tasks.running.job import Job, ThreadExit
+from ailf.async_tasks.running.threads import Threads
 from ailf.async_tasks.states import Reason, TaskStatus
 from ailf.async_tasks.texts import bounded
 
@@ -15,11 +16,12 @@ MAX_TRACEBACK_CHARACTERS = 20_000
 MAX_ERROR_CHARACTERS = 1_000_000
 
 
-async def execute(job: Job, timeout: float | None, limit: asyncio.Timeout | None = None) -> Outcome:
+async def execute(job: Job, threads: Threads, timeout: float | None, limit: asyncio.Timeout | None = None) -> Outcome:
     """Run a job to its outcome; never raises.
 
     Args:
         job: the job.
+        threads: where plain functions run.
         timeout: its time limit in seconds.
         limit: the same, for a caller who wants to know whether it has passed.
 
@@ -30,10 +32,10 @@ async def execute(job: Job, timeout: float | None, limit: asyncio.Timeout | None
         limit = asyncio.timeout(timeout)
     try:
         if limit is None:
-            value = await job.begin()
+            value = await job.begin(threads)
         else:
             async with limit:
-                value = await job.begin()
+                value = await job.begin(threads)
     except GeneratorExit:
         # The loop is gone and the coroutine is being torn down: nothing can be said about its end.
         raise

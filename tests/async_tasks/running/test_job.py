@@ -12,6 +12,7 @@ import pytest
 from ailf.async_tasks import TaskManager, TaskStatus
 from ailf.async_tasks.running.job import Job, discard
 from ailf.async_tasks.running.runner import execute
+from ailf.async_tasks.running.threads import Threads
 from ailf.errors import InvalidArgumentError, InvalidTypeError
 
 
@@ -149,7 +150,7 @@ async def test_what_turns_out_to_make_a_generator_has_failed(manager: TaskManage
     assert "not a line of it would run" in (info.error or "")
 
 
-async def test_what_only_looks_like_a_generator_runs() -> None:
+async def test_what_only_looks_like_a_generator_runs(threads: Threads) -> None:
     """An old-style coroutine, and a generator as a coroutine's own result."""
 
     @types.coroutine
@@ -160,21 +161,21 @@ async def test_what_only_looks_like_a_generator_runs() -> None:
     async def opens() -> Iterator[int]:
         return pages()
 
-    assert (await execute(Job(old), None)).value == "done"
-    assert (await execute(Job(old()), None)).value == "done"
-    assert next((await execute(Job(opens), None)).value) == 1
+    assert (await execute(Job(old), threads, None)).value == "done"
+    assert (await execute(Job(old()), threads, None)).value == "done"
+    assert next((await execute(Job(opens), threads, None)).value) == 1
 
 
 @pytest.mark.parametrize("what", [AsyncCall(), functools.partial(AsyncCall()), AsyncCall().__call__])
-async def test_an_object_that_is_called_as_an_async_function(what: Any) -> None:
+async def test_an_object_that_is_called_as_an_async_function(what: Any, threads: Threads) -> None:
     """It runs on the loop, and its value is what it returns."""
-    assert (await execute(Job(what), None)).value == "done"
+    assert (await execute(Job(what), threads, None)).value == "done"
 
 
-async def test_a_class_is_called_for_an_object() -> None:
+async def test_a_class_is_called_for_an_object(threads: Threads) -> None:
     """Whatever its objects do when they are called."""
-    assert isinstance((await execute(Job(AsyncCall), None)).value, AsyncCall)
-    assert (await execute(Job(dict), None)).value == {}
+    assert isinstance((await execute(Job(AsyncCall), threads, None)).value, AsyncCall)
+    assert (await execute(Job(dict), threads, None)).value == {}
 
 
 class NeedsOne:

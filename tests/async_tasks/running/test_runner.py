@@ -19,6 +19,7 @@ from ailf.async_tasks.running.runner import (
     timed_out,
     traceback_text,
 )
+from ailf.async_tasks.running.threads import Threads
 from ailf.errors import InvalidTypeError
 
 
@@ -29,7 +30,11 @@ async def work() -> str:
 
 async def outcome_of(what: Submittable, timeout: float | None = None) -> Outcome:
     """Run something to its outcome."""
-    return await execute(Job(what), timeout)
+    threads = Threads("ailf test", 1)
+    try:
+        return await execute(Job(what), threads, timeout)
+    finally:
+        threads.close()
 
 
 def recursion(levels: int) -> None:
