@@ -50,7 +50,7 @@ asyncio.run(main())
 async def browser() -> AsyncIterator[Browser]:
     """The Chromium of this machine."""
     async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=90_000)
         yield started
         await started.close()
 
@@ -277,6 +277,49 @@ async def test_a_hostile_journal_does_nothing_in_a_browser(hostile: Path, page: 
         await expect(page.locator("h1")).to_contain_text('<script>alert("x")</script>')
         await expect(page.locator("h1")).to_contain_text("\\u202e")
     assert not opened
+
+
+async def test_many_pages_of_one_browser_leave_it_connections(full: Path, browser: Browser) -> None:
+    """It has six to a server: some pages are live, each of the others says that it is not, and all can be used."""
+    context = await browser.new_context()
+    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+    with served(full) as address:
+        tabs = [await context.new_page() for _ in range(7)]
+        for tab in tabs:
+            await tab.goto(address)
+            await expect(tab.locator("#live-state")).to_have_text(re.compile("^live|^not live"))
+        said = [await tab.locator("#live-state").inner_text() for tab in tabs]
+        assert said[:4] == ["live"] * 4
+        assert all("other tabs" in one for one in said[4:])
+        await tabs[6].click("text=Failures")
+        await expect(tabs[6].locator("h1")).to_have_text("Failures")
+        await tabs[0].close()
+        await until_one_is_live(tabs[4:])
+        await context.close()
+
+
+async def until_one_is_live(tabs: list[Page]) -> None:
+    """Wait until a page that waited for its turn has it."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while "live" not in [await tab.locator("#live-state").inner_text() for tab in tabs]:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_page_that_nobody_looks_at_takes_no_connection(full: Path, browser: Browser) -> None:
+    """Opened in the background it is live when somebody comes to it."""
+    tab = await (await browser.new_context()).new_page()
+    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+    hidden = "Object.defineProperty(Document.prototype, 'hidden', {get: () => window.isAway ?? true})"
+    await tab.add_init_script(hidden)
+    streams: list[str] = []
+    tab.on("request", lambda request: streams.append(request.url) if "/live?" in request.url else None)
+    with served(full) as address:
+        await tab.goto(address, wait_until="load")
+        await tab.wait_for_timeout(500)
+        assert not streams
+        await tab.evaluate("window.isAway = false; document.dispatchEvent(new Event('visibilitychange'))")
+        await expect(tab.locator("#live-state")).to_have_text("live")
+        assert len(streams) == 1
 
 
 async def test_a_page_that_lost_its_server_says_so_and_comes_back(full: Path, browser: Browser) -> None:

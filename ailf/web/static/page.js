@@ -66,6 +66,56 @@
     state.dataset.kind = kind;
     state.textContent = word;
   };
+  // A browser has six connections to a server (but by HTTP/2), and a stream keeps one: whoever opens many pages is
+  // to be able to open another one. So some pages are live at a time, of those that somebody looks at.
+  const LIVE_AT_A_TIME = 4;
+  const stream = document.getElementById("stream");
+  let turn = null;
+  let letGo = null;
+
+  function connect() {
+    if (!stream.dataset.connected) {
+      stream.dataset.connected = "yes";
+      stream.dispatchEvent(new Event("look"));
+    }
+  }
+
+  function takeTurn() {
+    if (document.hidden || turn) return;
+    const [visit] = performance.getEntriesByType("navigation");
+    if (!navigator.locks || /^h[23]/.test(visit?.nextHopProtocol ?? "")) {
+      connect();
+      return;
+    }
+    const mine = (turn = new AbortController());
+    let hasOne = false;
+    const begin = () => {
+      if (hasOne || turn !== mine) return undefined;
+      hasOne = true;
+      mine.abort();
+      connect();
+      return new Promise((resolve) => (letGo = resolve));
+    };
+    for (let number = 0; number < LIVE_AT_A_TIME; number += 1) {
+      navigator.locks.request(`ailf page ${number}`, { signal: mine.signal }, begin).catch(() => {});
+    }
+    setTimeout(() => {
+      if (turn === mine && !stream.dataset.connected) say(`not live: ${LIVE_AT_A_TIME} other tabs of this browser are`, "away");
+    }, 1000);
+  }
+
+  function leaveTurn() {
+    turn?.abort();
+    letGo?.();
+    turn = letGo = null;
+  }
+
+  if (stream) {
+    // Not before htmx listens.
+    addEventListener("load", takeTurn);
+    document.addEventListener("visibilitychange", () => (document.hidden ? leaveTurn() : takeTurn()));
+  }
+
   document.addEventListener("htmx:sse:after:connection", () => say("live", "live"));
   document.addEventListener("htmx:sse:error", () => say("not live: trying again", "away"));
   document.addEventListener("htmx:sse:close", () => say("not live: reload to see what is new", "away"));
