@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 import click
 
 from ailf.async_tasks.conditions import task_filter
-from ailf.async_tasks.model import AnyOf, TaskFilter
+from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import Reason, TaskStatus
+from ailf.async_tasks.typed import typed_metadata
 from ailf.cli.options import Length, MetadataItem, Moment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -28,8 +29,8 @@ def filter_options(command: Command) -> Command:
             metavar="KEY=VALUE",
             type=MetadataItem(),
             multiple=True,
-            help="With this value, JSON or text, under this key, or under user.plan in another; repeated for one key, "
-            "any of the values.",
+            help="With this value, as JSON or as text, under this key, or under user.plan in another; repeated for one "
+            "key, any of the values.",
         ),
         click.option(
             "--reason",
@@ -61,7 +62,7 @@ def chosen_tasks(
     failed: bool,
     name: tuple[str, ...],
     reason: tuple[str, ...],
-    metadata: tuple[tuple[str, Any], ...],
+    metadata: tuple[tuple[str, str], ...],
     since: datetime | None,
     until: datetime | None,
     ended_since: datetime | None,
@@ -74,20 +75,10 @@ def chosen_tasks(
         states or None,
         name=name or None,
         reason=reason or None,
-        metadata=_wanted(metadata),
+        metadata=typed_metadata(metadata),
         created_after=since,
         created_before=until,
         ended_after=ended_since,
         ended_before=ended_until,
         quiet_for=stalled,
     )
-
-
-def _wanted(items: tuple[tuple[str, Any], ...]) -> dict[Any, AnyOf]:
-    """Each key with its values; one with dots is the key that is so called, or keys that lie in one another."""
-    values: dict[str, list[Any]] = {}
-    for key, value in items:
-        values.setdefault(key, []).append(value)
-    return {
-        AnyOf(((key,), tuple(key.split(".")))) if "." in key else key: AnyOf(several) for key, several in values.items()
-    }

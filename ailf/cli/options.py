@@ -120,23 +120,18 @@ class ColumnName(click.ParamType):  # type: ignore[type-arg]
 
 
 class MetadataItem(click.ParamType):  # type: ignore[type-arg]
-    """A key of the metadata and its value, which is JSON, or else text."""
+    """A key of the metadata and its value, as they were typed."""
 
     name = "key=value"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         """The key and the value."""
-        import json  # noqa: PLC0415
-
         if isinstance(value, tuple):
             return value
         key, equals, text = value.partition("=")
         if not equals:
             self.fail(f"{harmless(value)!r} has no '='; write user=u1, or attempts=3.", param, ctx)
-        try:
-            return key, json.loads(text)
-        except ValueError:
-            return key, text
+        return key, text
 
 
 def chosen_journal(ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path:

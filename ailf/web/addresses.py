@@ -4,7 +4,6 @@ All of a page's addresses are relative and of one level, so that they are right 
 and whatever prefix a proxy in front of it adds or strips.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,8 +12,9 @@ from urllib.parse import urlencode
 
 from ailf.async_tasks.journal.reading.reports import NO_TYPE, Order, Place, Wanted, place_of
 from ailf.async_tasks.moments import length_of, moment_of
-from ailf.async_tasks.states import TaskStatus
+from ailf.async_tasks.states import Reason, TaskStatus
 from ailf.async_tasks.texts import line
+from ailf.async_tasks.typed import typed_metadata
 from ailf.errors import InvalidArgumentError
 
 LONGEST_VALUE = 2_000
@@ -32,16 +32,33 @@ def address(view: str, pairs: Iterable[tuple[str, object]] | Mapping[str, object
     return f"{view or './'}?{query}" if query else view or "./"
 
 
+def exactly(name: str) -> str:
+    """A name as a filter has it: a star in it is itself."""
+    return name.replace("*", r"\*")
+
+
 def one(pairs: Pairs, name: str) -> str | None:
     """The value of a parameter; None where it is not given or empty.
 
     Raises:
         InvalidArgumentError: it is too long.
     """
-    value = next((value for key, value in pairs if key == name), "")
+    return next(iter(several(pairs, name)[:1]), None)
+
+
+def several(pairs: Pairs, name: str) -> list[str]:
+    """The values of a parameter that may be given several times, but empty ones.
+
+    Raises:
+        InvalidArgumentError: one is too long.
+    """
+    return [_bounded(name, value) for key, value in pairs if key == name and value]
+
+
+def _bounded(name: str, value: str) -> str:
     if len(value) > LONGEST_VALUE:
         raise InvalidArgumentError(f"{name} has {len(value)} characters; give {LONGEST_VALUE} at most.")
-    return value or None
+    return value
 
 
 def chosen_moment(pairs: Pairs, name: str, now: datetime) -> datetime | None:
@@ -84,10 +101,11 @@ def asked(pairs: Pairs, now: datetime) -> Asked:
     """
     error_type = one(pairs, "error_type")
     wanted = Wanted(
-        statuses=_statuses(value for key, value in pairs if key == "state" and value),
-        name=one(pairs, "name"),
+        statuses=_statuses(several(pairs, "state")),
+        name=tuple(several(pairs, "name")) or None,
+        reasons=_reasons(several(pairs, "reason")),
         text=one(pairs, "text"),
-        metadata=_metadata(one(pairs, "key"), next((value for key, value in pairs if key == "value"), "")),
+        metadata=typed_metadata(metadata_items(pairs)),
         created_after=chosen_moment(pairs, "since", now),
         created_before=chosen_moment(pairs, "until", now),
         ended_after=chosen_moment(pairs, "ended_since", now),
@@ -102,9 +120,8 @@ def asked(pairs: Pairs, now: datetime) -> Asked:
     if way not in ("asc", "desc"):
         raise InvalidArgumentError(f"order is {line(way, 60)!r}; give asc or desc.")
     place = one(pairs, "after")
-    kept = tuple((key, value) for key, value in pairs if value and key != "after")
     after = None if place is None else place_of(place, order)
-    return Asked(wanted, order, way == "desc", after, kept)
+    return Asked(wanted, order, way == "desc", after, _kept(pairs))
 
 
 def _statuses(names: Iterable[str]) -> tuple[TaskStatus, ...] | None:
@@ -120,17 +137,31 @@ def _one_of(kind: Any, value: str, name: str) -> Any:
         raise InvalidArgumentError(f"{name} is {line(value, 60)!r}; give one of {every}.") from None
 
 
-def _metadata(key: str | None, text: str) -> dict[str, Any]:
-    if key is None:
-        return {}
-    if len(text) > LONGEST_VALUE:
-        raise InvalidArgumentError(f"value has {len(text)} characters; give {LONGEST_VALUE} at most.")
-    try:
-        value = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        value = text
-    return {key: value}
+def _reasons(names: Iterable[str]) -> tuple[Reason, ...] | None:
+    found = tuple(_one_of(Reason, name.lower(), "reason") for name in names)
+    return found or None
 
 
-def _refuse(word: str) -> None:
-    raise ValueError(word)
+def metadata_items(pairs: Pairs) -> list[tuple[str, str]]:
+    """The keys of the metadata that an address names, each with the value that follows it, which may be empty.
+
+    Raises:
+        InvalidArgumentError: one is too long.
+    """
+    items: list[tuple[str, str]] = []
+    for name, value in pairs:
+        if name == "key":
+            items.append((_bounded(name, value), ""))
+        elif name == "value" and items:
+            items[-1] = (items[-1][0], _bounded(name, value))
+    return [(key, value) for key, value in items if key]
+
+
+def _kept(pairs: Pairs) -> Pairs:
+    """The pairs that mean something, without the place; a value whose key is empty would be another key's."""
+    kept, has_key = [], False
+    for name, value in pairs:
+        has_key = bool(value) if name == "key" else has_key
+        if value and name != "after" and (name != "value" or has_key):
+            kept.append((name, value))
+    return tuple(kept)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from ailf.async_tasks.journal.reading.reports import Order
-from ailf.web.addresses import address, asked, chosen_length, chosen_moment
+from ailf.web.addresses import address, asked, chosen_length, chosen_moment, exactly
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 
@@ -33,5 +33,20 @@ def test_the_order_that_goes_with_what_is_asked() -> None:
     assert asked((("ended_since", "24h"),), NOW).order is Order.ENDED
     assert not asked((("sort", "name"),), NOW).descending
     assert asked((("state", "failed"), ("after", "")), NOW).pairs == (("state", "failed"),)
-    assert asked((("key", "n"), ("value", "NaN")), NOW).wanted.metadata == {"n": "NaN"}
-    assert asked((("key", "n"), ("value", "[1]")), NOW).wanted.metadata == {"n": [1]}
+
+
+def test_metadata_is_keys_each_with_the_value_behind_it() -> None:
+    """Several of them, values that are empty, fields that nobody has filled in; what is kept is understood as well."""
+    pairs = (("key", "n"), ("value", "x"), ("key", ""), ("value", "lost"), ("key", "m"), ("key", "n"), ("value", "1"))
+    found = asked((*pairs, ("after", "")), NOW)
+    assert found.wanted.metadata == {"n": ("x", 1, "1"), "m": ("",)}
+    assert asked(found.pairs, NOW).wanted == found.wanted
+    assert ("value", "lost") not in found.pairs
+
+
+def test_names_and_reasons_may_be_several() -> None:
+    """In the order in which they are given; none is no condition."""
+    found = asked((("name", "a*"), ("name", ""), ("name", "b"), ("reason", "Error"), ("reason", "timeout")), NOW).wanted
+    assert (found.name, found.reasons) == (("a*", "b"), ("error", "timeout"))
+    assert (asked((), NOW).wanted.name, asked((), NOW).wanted.reasons) == (None, None)
+    assert exactly("50 * 2") == r"50 \* 2"

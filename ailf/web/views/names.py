@@ -1,7 +1,7 @@
 """Names: what became of the tasks of each name, and how long they took."""
 
 from ailf.async_tasks.journal.reading import reports
-from ailf.web.addresses import address, one
+from ailf.web.addresses import address, exactly, one
 from ailf.web.views.asking import Answer, Asking, View
 from ailf.web.views.periods import chosen_period
 
@@ -16,7 +16,9 @@ def _answer(asking: Asking) -> Answer:
     words = [("since", period.word if period.since else None), ("sort", "created")]
     return Answer(
         {
-            "names": [(stats, address("tasks", [("name", stats.name), *words])) for stats in found[:MOST_NAMES]],
+            "names": [
+                (stats, address("tasks", [("name", exactly(stats.name)), *words])) for stats in found[:MOST_NAMES]
+            ],
             "more_names": max(0, len(found) - MOST_NAMES),
             "tasks": tasks,
             "is_bounded": not every and tasks >= reports.TASKS_LOOKED_AT,

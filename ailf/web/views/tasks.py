@@ -2,8 +2,8 @@
 
 from ailf.async_tasks.journal.reading import reports
 from ailf.async_tasks.journal.reading.reports import Order
-from ailf.async_tasks.states import TaskStatus
-from ailf.web.addresses import Asked, address, asked
+from ailf.async_tasks.states import Reason, TaskStatus
+from ailf.web.addresses import Asked, address, asked, metadata_items, several
 from ailf.web.views.asking import Answer, Asking, View
 
 TASKS_A_PAGE = 50
@@ -18,10 +18,7 @@ COLUMNS = {
 }
 
 FIELDS = (
-    "name",
     "text",
-    "key",
-    "value",
     "since",
     "until",
     "ended_since",
@@ -50,6 +47,10 @@ def _answer(asking: Asking) -> Answer:
             "reach": reports.REACH,
             "columns": [_column(order, question) for order in COLUMNS],
             "states": [_state(status, question) for status in TaskStatus],
+            "reasons": [(reason, reason in (question.wanted.reasons or ())) for reason in Reason],
+            # Each with an empty one behind it, for one more.
+            "names": [*several(question.pairs, "name"), ""],
+            "items": [*metadata_items(question.pairs), ("", "")],
             "fields": {name: next((value for key, value in question.pairs if key == name), "") for name in FIELDS},
             "sort": question.order,
             "descending": question.descending,

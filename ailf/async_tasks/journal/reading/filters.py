@@ -15,6 +15,7 @@ from ailf.async_tasks.journal.form import (
     key_in,
     last_said_sql,
     metadata_path,
+    named,
     positional,
     spelled_key,
     storable,
@@ -187,6 +188,13 @@ def with_literals(sql: str, shape: Shape) -> str:
     return re.sub(r"'(path|key) (\d+)'", path_or_key, sql)
 
 
+def condition_sql(shape: Shape) -> str:
+    """The conditions of a shape, at least one, as text with named parameters, to stand among others about ``tasks``."""
+    # Of a whole SELECT, since the ones within are about the task that it looks at.
+    text = named(select(literal_column("1")).select_from(tasks).where(*conditions_of(shape)))
+    return f"({with_literals(text.partition('WHERE ')[2], shape)})"
+
+
 def _rowids_by_time(shape: Shape) -> Select[int]:
     """The tasks of a stretch of time, found by its index.
 
@@ -256,12 +264,12 @@ def shape_of(
     keys: list[KeyShape] = []
     for term, (key, wanted) in enumerate(task_filter.metadata.items()):
         alternatives = _alternatives(key, wanted)
+        by_index = all(metadata_path(*place) in indexed for place, _ in alternatives)
         for place, one in alternatives:
             index = len(keys)
             kind, value = metadata_value(one)
             path = metadata_path(*place)
             values |= {f"path_{index}": path, f"key_{index}": f'"{spelled_key(place[0])}"', f"value_{index}": value}
-            by_index = path in indexed and len(alternatives) == 1
             if by_index and kind == "number":
                 values[f"spellings_{index}"] = _spellings(value)
             keys.append(KeyShape(kind, path if by_index else None, None if len(alternatives) == 1 else term))

@@ -16,7 +16,8 @@ from ailf.async_tasks.journal.form import indexes
 from ailf.async_tasks.journal.reading import Query, Reader, reports
 from ailf.async_tasks.journal.reading.kinds import kind_of
 from ailf.async_tasks.journal.reading.reports import Line, Order, Page, Wanted, keyset
-from ailf.async_tasks.states import ENDED, TaskStatus
+from ailf.async_tasks.model import AnyOf
+from ailf.async_tasks.states import ENDED, Reason, TaskStatus
 from tests.async_tasks.journal.support import insert, opened, update
 
 BEGIN = datetime(2026, 11, 24, 3, tzinfo=UTC)
@@ -41,7 +42,10 @@ def connection(journal: Path) -> Iterator[sqlite3.Connection]:
         task_id = f"t{number:04d}"
         row: dict[str, Any] = {"id": task_id, "name": f"work {dice.randrange(5)}", "created_at": at(number)}
         row |= {"owner_id": "o1", "status": "pending", "progress": dice.choice([0, 50, 50.5])}
-        row |= {"metadata": f'{{"account":"a{number % 60}","user":"u{number % 7}"}}', "progress_message": "50%_done"}
+        row |= {
+            "metadata": f'{{"account":"a{number % 60}","user":"u{number % 7}","at":{{"place":"p{number % 3}"}}}}',
+            "progress_message": "50%_done",
+        }
         if number > 20:
             row["parent_id"] = f"t{number % 20:04d}"
         if status is not TaskStatus.PENDING:
@@ -97,6 +101,27 @@ WANTED: dict[str, tuple[Wanted, Callable[[Line], bool]]] = {
     "no state": (Wanted(statuses=()), lambda line: False),
     "name": (Wanted(name="work 3"), lambda line: line.name == "work 3"),
     "name with stars": (Wanted(name="*rk 3*"), lambda line: line.name == "work 3"),
+    "several names": (Wanted(name=("work 3", "work 4")), lambda line: line.name in {"work 3", "work 4"}),
+    "several names with stars": (Wanted(name=("*3", "*4", "x")), lambda line: line.name in {"work 3", "work 4"}),
+    "no name": (Wanted(name=()), lambda line: False),
+    "reason": (Wanted(reasons=(Reason.ERROR,)), lambda line: line.reason == "error"),
+    "reasons, of a name": (
+        Wanted(reasons=(Reason.ERROR, Reason.CANCELLED), name="work 3"),
+        lambda line: line.reason is not None and line.name == "work 3",
+    ),
+    "any of several values": (
+        Wanted(metadata={"user": AnyOf(("u3", "u4", 5))}),
+        lambda line: int(line.id[1:]) % 7 in {3, 4},
+    ),
+    "any of several values with an index": (
+        Wanted(metadata={"account": AnyOf(("a5", 7, "a6"))}, reasons=(Reason.ERROR,)),
+        lambda line: int(line.id[1:]) % 60 in {5, 6} and line.reason == "error",
+    ),
+    "no value": (Wanted(metadata={"user": AnyOf(())}), lambda line: False),
+    "a key in another": (
+        Wanted(metadata={AnyOf((("at.place",), ("at", "place"))): "p1"}),
+        lambda line: int(line.id[1:]) % 3 == 1,
+    ),
     "name and state": (
         Wanted(name="work 3", statuses=FAILED),
         lambda line: line.name == "work 3" and line.status == "failed",

@@ -18,7 +18,7 @@ from ailf.async_tasks.journal.reading.areader import AsyncReader
 from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.writing import statements
-from ailf.async_tasks.model import TaskFilter
+from ailf.async_tasks.model import AnyOf, TaskFilter
 from ailf.async_tasks.states import ENDED, UNFINISHED, TaskStatus
 from ailf.errors import JournalError
 from tests.async_tasks.journal.support import OWNER, RUNNING, insert, opened
@@ -111,6 +111,17 @@ def test_a_look_for_a_key_with_an_index_goes_by_it(
         steps = plan(connection, *query)
         assert steps[0] == BY_USER
         assert len(steps) == 1 or type(value) in (int, float)
+
+
+@pytest.mark.parametrize("values", [(123, "123"), ("u1", "u2", None), (1, 2)])
+def test_so_does_a_look_for_any_of_several_values(connection: sqlite3.Connection, values: tuple[Any, ...]) -> None:
+    """Of which the command and the page ask, where a value may be a number as well as text."""
+    indexes.make(connection, ["user"])
+    wanted = TaskFilter(metadata={"user": AnyOf(values)})
+    steps = plan(connection, *queries.tasks_query(wanted, USERS))
+    assert "MULTI-INDEX OR" in steps[0]
+    assert steps.count(BY_USER) == len(values)
+    assert not [step for step in steps if step.startswith("SCAN tasks")]
 
 
 @pytest.mark.parametrize("key", ["\ud83d\ude00", "\ud800", "", "it's", '"', "\\", "\0", "x')) WHERE ", "ä", "%s"])

@@ -7,29 +7,18 @@ one goes on from where the search was given up. So no page, of any journal, look
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import select
-
-from ailf.async_tasks.journal.form import named, storable, tasks, time_text
-from ailf.async_tasks.journal.reading.filters import (
-    ROWID,
-    Query,
-    Shape,
-    conditions_of,
-    glob_of,
-    metadata_value,
-    shape_of,
-    with_literals,
-)
+from ailf.async_tasks.journal.form import storable, time_text
+from ailf.async_tasks.journal.reading.filters import Query, Shape, condition_sql, shape_of
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.reading.reports.lines import LINE, Line, line_of
-from ailf.async_tasks.model import TaskFilter
-from ailf.async_tasks.states import ENDED, TaskStatus
+from ailf.async_tasks.model import MetadataKey, TaskFilter
+from ailf.async_tasks.states import ENDED, Reason, TaskStatus
 
 REACH = 10_000
 """How many tasks one page looks at, or sorts, at most."""
@@ -57,10 +46,13 @@ class Wanted:
     """Which tasks a page is about; what is None, or empty, is no condition."""
 
     statuses: tuple[TaskStatus, ...] | None = None
-    name: str | None = None
+    name: str | tuple[str, ...] | None = None
+    """This name, or any of several, in which a star stands for anything."""
+    reasons: tuple[Reason, ...] | None = None
     text: str | None = None
     """A part of the id, the name, the message or the error, whatever its case."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[MetadataKey, Any] = field(default_factory=dict)
+    """As in a ``TaskFilter``."""
     created_after: datetime | None = None
     created_before: datetime | None = None
     ended_after: datetime | None = None
@@ -114,7 +106,6 @@ _KEYS = {Order.NAME: "tasks.name", Order.STATUS: "tasks.status", Order.ENDED: "t
 # The plus signs keep SQLite from taking an index for what is only looked at.
 _CONDITIONS = {
     "name": "+tasks.name = :name",
-    "name_like": "tasks.name GLOB :name_like",
     "parent_id": "+tasks.parent_id = :parent_id",
     "text": (
         r"(tasks.name LIKE :text ESCAPE '\' OR tasks.id LIKE :text ESCAPE '\' "
@@ -126,12 +117,6 @@ _CONDITIONS = {
     "ended_before": "+tasks.completed_at < :ended_before",
     "error_type": "tasks.error_type IS nullif(:error_type, '')",
     "kind": "ailf_kind(tasks.error) = :kind",
-}
-_KEY_CONDITIONS = {
-    "number": "instr(tasks.metadata, :key_{0}) > 0 AND json_type(tasks.metadata, :path_{0}) IN ('integer', 'real') "
-    "AND json_extract(tasks.metadata, :path_{0}) = :value_{0}",
-    "json": "instr(tasks.metadata, :key_{0}) > 0 AND json_type(tasks.metadata, :path_{0}) IS NOT NULL "
-    "AND json_extract(tasks.metadata, :path_{0}, :path_{0}) = :value_{0}",
 }
 
 
@@ -150,17 +135,17 @@ class _Plan:
     """The states along each of which there is a walk; None is one walk through all."""
     statuses: int | None
     given: tuple[str, ...]
-    keys: tuple[str, ...]
-    """How each key of the metadata is compared."""
+    others: Shape
+    """What else is looked at: names with stars, reasons, metadata."""
     key_shape: Shape | None
-    """The key of the metadata that has an index."""
+    """The metadata, where a key of it has an index that finds the tasks."""
 
     @property
     def is_exact(self) -> bool:
         """Whether each task that is walked along is one of the wanted."""
         walked = {"ended_after", "ended_before"} if self.order is Order.ENDED else {self.few}
         has_states = self.statuses is None or self.lanes is not None
-        return self.walks and has_states and not self.keys and walked.issuperset(self.given)
+        return self.walks and has_states and self.others == Shape() and walked.issuperset(self.given)
 
 
 def page(
@@ -249,21 +234,22 @@ def _planned(
     reader: Reader, wanted: Wanted, order: Order, *, descending: bool, resumes: bool
 ) -> tuple[_Plan, dict[str, Any]]:
     """How the page is read, and the values of its conditions by the names of their parameters."""
-    values: dict[str, Any] = {}
-    for name in _CONDITIONS:
+    names = (wanted.name,) if isinstance(wanted.name, str) else wanted.name
+    # A single name has an index that finds its tasks.
+    single = names[0] if names is not None and len(names) == 1 and "*" not in names[0] else None
+    values: dict[str, Any] = {} if single is None else {"name": storable(single)}
+    for name in _CONDITIONS.keys() - {"name"}:
         value = getattr(wanted, name, None)
         if value is not None:
             values[name] = time_text(value) if isinstance(value, datetime) else storable(value)
-    if wanted.name is not None and "*" in wanted.name:
-        # As list_tasks has it.
-        values["name_like"] = glob_of(values.pop("name"))
-    given = tuple(values)
+    given = tuple(name for name in _CONDITIONS if name in values)
     if wanted.text is not None:
         values["text"] = f"%{_escaped(values['text'])}%"
     chosen = None if wanted.statuses is None else tuple(sorted(set(wanted.statuses)))
     values |= {f"status_{index}": str(status) for index, status in enumerate(chosen or ())}
-    shape, key_values = shape_of(TaskFilter(metadata=wanted.metadata), reader.indexed_paths())
-    values |= key_values
+    looked_at = TaskFilter(names=names if single is None else None, reasons=wanted.reasons, metadata=wanted.metadata)
+    shape, other_values = shape_of(looked_at, reader.indexed_paths())
+    values |= other_values
     few = next((name for name in ("parent_id", "name") if name in given), None)
     has_index = shape.has_key_index and few is None
     is_few = has_index or few is not None
@@ -280,8 +266,8 @@ def _planned(
         lanes=lanes,
         statuses=None if chosen is None else len(chosen),
         given=given,
-        keys=tuple(metadata_value(value)[0] for value in wanted.metadata.values()),
-        key_shape=shape if has_index else None,
+        others=replace(shape, metadata=tuple(key._replace(path=None) for key in shape.metadata)),
+        key_shape=Shape(statuses=shape.statuses, metadata=shape.metadata) if has_index else None,
     )
     return plan, values
 
@@ -296,7 +282,7 @@ def _escaped(text: str) -> str:
 def _page_sql(plan: _Plan) -> str:
     """The page itself: what is looked at, in its order, and of that what fits every condition."""
     conditions = [_CONDITIONS[name] for name in plan.given]
-    conditions += [_KEY_CONDITIONS[kind].format(index) for index, kind in enumerate(plan.keys)]
+    conditions += [condition_sql(plan.others)] if plan.others != Shape() else []
     if plan.statuses is not None:
         named_states = ", ".join(f":status_{index}" for index in range(plan.statuses))
         conditions.append(f"+tasks.status IN ({named_states})")
@@ -342,7 +328,7 @@ def _gathering(plan: _Plan) -> _Plan:
         lanes=plan.lanes,
         statuses=plan.statuses,
         given=plan.given,
-        keys=plan.keys,
+        others=plan.others,
         key_shape=plan.key_shape,
     )
 
@@ -367,7 +353,7 @@ def _walks(plan: _Plan, status: TaskStatus | None) -> list[str]:
         if plan.few is not None:
             conditions += [_CONDITIONS[plan.few].removeprefix("+")]
         if plan.key_shape is not None:
-            conditions += [f"tasks.rowid IN ({_rows_with_key(plan.key_shape)})"]
+            conditions += [f"tasks.rowid IN (SELECT rowid FROM tasks WHERE {condition_sql(plan.key_shape)})"]
         if plan.resumes:
             conditions += [f"tasks.rowid {_beyond(plan)} :rowid"]
         return [_walk(plan, "tasks.rowid", conditions)]
@@ -386,7 +372,3 @@ def _walk(plan: _Plan, key: str, conditions: list[str]) -> str:
     where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
     order = key if key == "tasks.rowid" else f"{key} {_way(plan)}, tasks.rowid"
     return f"SELECT {key}, tasks.rowid FROM tasks {where}ORDER BY {order} {_way(plan)} LIMIT :window"
-
-
-def _rows_with_key(shape: Shape) -> str:
-    return with_literals(named(select(ROWID).select_from(tasks).where(*conditions_of(shape))), shape)
