@@ -6,8 +6,9 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from ailf.async_tasks import TaskManager
+from ailf.async_tasks import History, TaskManager
 from tests.conftest import PATIENCE_SECONDS
 from tests.pages import TOP, blocks
 
@@ -50,7 +51,7 @@ async def test_the_starlette_application_runs(tmp_path: Path, monkeypatch: pytes
             assert (await client.get("/reports/unknown")).status_code == 404
 
 
-Server = Callable[[], tuple["subprocess.Popen[str]", str]]
+Server = Callable[..., tuple["subprocess.Popen[str]", str]]
 
 
 @pytest.fixture
@@ -60,25 +61,42 @@ def serve(tmp_path: Path, journal: Path) -> Iterator[Server]:
     (tmp_path / "app.py").write_text(text)
     started: list[subprocess.Popen[str]] = []
 
-    def start() -> tuple["subprocess.Popen[str]", str]:
+    def start(*options: str) -> tuple["subprocess.Popen[str]", str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "app:app", "--port", "0"],
+            [sys.executable, "-m", "uvicorn", "app:app", "--port", "0", *options],
             cwd=tmp_path,
             env=os.environ | {"AILF_JOURNAL": str(journal)},
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         started.append(process)
         assert process.stderr is not None
         for line in process.stderr:
             if found := re.search(r"running on (http://\S+)", line):
+                _connected(found[1])
                 return process, found[1]
         raise AssertionError("uvicorn did not start")
 
     yield start
     for process in started:
-        process.kill()
+        # With its workers, which would hold the pipe open.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+def _connected(url: str) -> None:
+    """Wait until somebody answers: with several workers the port is known before one of them listens."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            httpx.get(url, timeout=PATIENCE_SECONDS)
+        except httpx.ConnectError:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        else:
+            return
 
 
 def events_of(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
@@ -134,3 +152,25 @@ def test_an_open_stream_does_not_hold_up_the_shutdown(serve: Server, journal: Pa
     )
     task = json.loads(shown.stdout)
     assert (task["status"], task["result"], task["owner"]["life"]) == ("completed", {"pages": 25}, "stopped")
+
+
+def test_two_workers_are_one_application(serve: Server, journal: Path) -> None:
+    """Whichever worker a request comes to, it finds and follows the tasks of both; SIGTERM ends both, streams open."""
+    process, url = serve("--workers", "2")
+    timeout = httpx.Timeout(PATIENCE_SECONDS)
+    # Of a connection each, so that both workers get some.
+    ids = [httpx.post(f"{url}/reports", params={"pages": 25}, timeout=timeout).json()["id"] for _ in range(6)]
+    for task_id in ids * 3:
+        assert httpx.get(f"{url}/reports/{task_id}", timeout=timeout).status_code == 200
+    with ExitStack() as open_streams:
+        for task_id in ids:
+            stream = open_streams.enter_context(httpx.stream("GET", f"{url}/reports/{task_id}/events", timeout=timeout))
+            assert next(events_of(stream.iter_lines()))["event"] == "submitted"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_SECONDS)
+    with History(journal) as history:
+        ended = history.list_tasks()
+        assert sorted(info.id for info in ended) == sorted(ids)
+        # On a busy machine ten seconds may be too short for what takes two and a half.
+        assert {(info.status, info.reason) for info in ended} <= {("completed", None), ("cancelled", "shutdown")}
+        assert len({info.owner_id for info in ended}) <= 2
