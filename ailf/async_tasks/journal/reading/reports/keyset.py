@@ -17,7 +17,7 @@ from ailf.async_tasks.journal.form import storable, time_text
 from ailf.async_tasks.journal.reading.filters import Query, Shape, condition_sql, shape_of
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.async_tasks.journal.reading.reports.lines import LINE, Line, line_of
-from ailf.async_tasks.model import MetadataKey, TaskFilter
+from ailf.async_tasks.model import TaskFilter
 from ailf.async_tasks.states import ENDED, Reason, TaskStatus
 
 REACH = 10_000
@@ -51,7 +51,7 @@ class Wanted:
     reasons: tuple[Reason, ...] | None = None
     text: str | None = None
     """A part of the id, the name, the message or the error, whatever its case."""
-    metadata: Mapping[MetadataKey, Any] = field(default_factory=dict)
+    metadata: Mapping[Any, Any] = field(default_factory=dict)
     """As in a ``TaskFilter``."""
     created_after: datetime | None = None
     created_before: datetime | None = None
