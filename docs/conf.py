@@ -45,7 +45,7 @@ napoleon_numpy_docstring = False
 nitpick_ignore_regex = [
     (r"py:.*", r"(asyncio|collections|contextlib|contextvars|datetime|enum|logging|os|pathlib|types|typing)(\..*)?"),
     (r"py:.*", r"ailf\..*\.(_\w+|T|Desk|Parent|Watchable)"),
-    (r"py:.*", r"(celery|click|opentelemetry|redis|sqlalchemy|pytest|starlette)(\..*)?"),
+    (r"py:.*", r"(celery|click|mcp|opentelemetry|redis|sqlalchemy|pytest|starlette)(\..*)?"),
 ]
 
 

@@ -108,3 +108,10 @@ def test_the_page_shows_the_example_as_it_is() -> None:
     """What a reader copies from the page is what the test above runs."""
     page = (EXAMPLES.parent / "docs" / "howto" / "families.md").read_text()
     assert f"```python\n{(EXAMPLES / 'research.py').read_text()}```" in page
+
+
+def test_the_client_of_a_journaled_tool_comes_back_for_its_result(tmp_path: Path) -> None:
+    """After it was killed while the tool ran, and after the server was killed as well."""
+    output = run(tmp_path, "mcp_server.py")
+    assert output == documented("python examples/mcp_server.py")
+    assert output.count("client   completed: A report on ravens") == 2
