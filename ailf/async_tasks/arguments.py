@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ailf.async_tasks.encoding import Coder, Coders
+from ailf.async_tasks.guard import PROGRAM_ENDS
 from ailf.async_tasks.journal.form import ENVIRONMENT_VARIABLE, encode_metadata, journal_path, storable
 from ailf.async_tasks.states import ENDED, TaskStatus
 from ailf.async_tasks.texts import bounded, plain_text
@@ -233,10 +234,14 @@ def metadata_text(value: object) -> str:
         raise InvalidTypeError(f"metadata is {shown(value)}; give a dict that is a JSON object, or None.")
     try:
         return encode_metadata(value)
-    except TypeError as error:
-        raise InvalidTypeError(f"metadata is no JSON object: {error}.") from error
     except (ValueError, RecursionError) as error:
         raise InvalidArgumentError(f"metadata is no JSON object: {error}.") from error
+    except PROGRAM_ENDS:
+        raise
+    except BaseException as error:
+        # A TypeError of JSON's, or whatever a class of somebody's raises when it is looked at.
+        said = error if isinstance(error, TypeError) else type(error).__qualname__
+        raise InvalidTypeError(f"metadata is no JSON object: {said}.") from error
 
 
 def keys(value: object, what: str) -> frozenset[str]:
@@ -339,7 +344,9 @@ def shown(value: object) -> str:
     """The value as it may stand in a message: short, and whatever its repr does."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001 - a value may define any __repr__
+    except PROGRAM_ENDS:
+        raise
+    except BaseException:  # noqa: BLE001 - a value may define any __repr__
         text = f"<{type(value).__qualname__}>"
     return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - a line
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ailf.async_tasks.guard import log
+from ailf.async_tasks.guard import PROGRAM_ENDS, log
 from ailf.async_tasks.nearest import MAX_JSON_DEPTH, nearest_json
 from ailf.async_tasks.states import ResultFormat
 
@@ -62,7 +62,7 @@ _NOTHING = EncodedResult("null", ResultFormat.JSON)
 
 
 def encode_result(value: Any, encoder: Coder | None = None) -> EncodedResult:
-    """Put a result into words; never raises.
+    """Put a result into words; raises nothing but what ends the program, in the middle of somebody's ``__repr__``.
 
     As JSON where that holds it exactly; else as what the encoder makes of it; else as the nearest JSON; else as a
     bounded ``repr``.
@@ -79,11 +79,22 @@ def encode_result(value: Any, encoder: Coder | None = None) -> EncodedResult:
         return EncodedResult(text, ResultFormat.CUSTOM)
     try:
         nearest = nearest_json(value)
-    except Exception:  # noqa: BLE001 - a value may define anything; what it cannot do is fail the task
+    except PROGRAM_ENDS:
+        raise
+    except BaseException:  # noqa: BLE001 - a value may define anything; what it cannot do is fail the task
         nearest = None
     if nearest is not None and (text := _json_of(nearest)) is not None:
         return EncodedResult(text, ResultFormat.LOSSY)
     return EncodedResult(bounded_repr(value), ResultFormat.REPR)
+
+
+def unspoken_result(value: Any) -> EncodedResult:
+    """A result of which nothing can be said but its type.
+
+    Args:
+        value: the result.
+    """
+    return EncodedResult(storable(f"<{type(value).__qualname__}, whose repr was interrupted>"), ResultFormat.REPR)
 
 
 def as_json(value: Any) -> Any:
@@ -95,7 +106,9 @@ def as_json(value: Any) -> Any:
 def _json_of(value: Any) -> str | None:
     try:
         text = encode_json(value)
-    except Exception:  # noqa: BLE001 - a value may define anything
+    except PROGRAM_ENDS:
+        raise
+    except BaseException:  # noqa: BLE001 - a value may define anything
         return None
     return text if len(text) <= MAX_JSON_CHARACTERS else None
 
@@ -110,7 +123,9 @@ def _reads_back(text: str, value: Any) -> bool:
 def _encoded_by(encoder: Coder, value: Any) -> str | None:
     try:
         return encode_json(encoder(value))
-    except Exception as error:  # noqa: BLE001 - it is the application's: what it cannot do is fail the task
+    except PROGRAM_ENDS:
+        raise
+    except BaseException as error:  # noqa: BLE001 - it is the application's: what it cannot do is fail the task
         log.warning(
             "The encoder makes no JSON of a %s (%s: %s); the result is kept without it.",
             type(value).__qualname__,
@@ -193,7 +208,9 @@ def bounded_repr(value: Any) -> str:
     """The ``repr`` of any value, short enough to keep; never raises."""
     try:
         text = repr(value) if type(value) in (bytes, bytearray) else _Shortener().repr(value)
-    except Exception as error:  # noqa: BLE001 - a value may define any __repr__
+    except PROGRAM_ENDS:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a value may define any __repr__
         text = f"<{type(value).__qualname__}, whose repr raised {type(error).__qualname__}>"
     if len(text) > MAX_REPR_CHARACTERS:
         text = f"{text[:MAX_REPR_CHARACTERS]}... ({len(text)} characters)"
@@ -261,7 +278,9 @@ def decode_result(text: str, form: str | None, decoder: Coder | None = None) -> 
         return value
     try:
         return decoder(value)
-    except Exception as error:  # noqa: BLE001 - it is the application's: a result that it does not take hides no other
+    except PROGRAM_ENDS:
+        raise
+    except BaseException as error:  # noqa: BLE001 - it is the application's: a result that it does not take hides no other
         log.warning(
             "The decoder does not take a result (%s: %s); it is JSON as it is.", type(error).__qualname__, error
         )

@@ -1,20 +1,18 @@
 """Tasks that were submitted inside of tasks: whose child a new one is, and the end of a whole family."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from ailf.async_tasks import arguments
 from ailf.async_tasks.arguments import Parent
+from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal import Journal
 from ailf.async_tasks.journal.reading import descendants_query, task_query
 from ailf.async_tasks.running import Desk, LiveTasks, parent_at
 from ailf.errors import AilfError, InvalidArgumentError
 
 T = TypeVar("T")
-
-log = logging.getLogger("ailf.async_tasks")
 
 
 class Families:

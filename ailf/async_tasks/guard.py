@@ -1,15 +1,19 @@
 """One guard for every call of what is not ours: handlers of the log, observers, callbacks.
 
 What they raise is told to ``sys.unraisablehook``, Python's own last resort, and disturbs nobody: no neighbour
-that waits to be told, no thread of ours.
+that waits to be told, no thread of ours. That is so for all that can be raised, a CancelledError included, which
+somebody has got from a future of his own and which cancels nothing of ours.
 """
 
 import logging
 import sys
+import threading
 from collections.abc import Callable
-from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
+
+PROGRAM_ENDS = (KeyboardInterrupt, SystemExit)
+"""What is meant for the whole program, and so goes through every guard; in the main thread, where it comes from."""
 
 
 def guarded(call: Callable[..., object], *arguments: Any, **keywords: Any) -> None:
@@ -22,7 +26,9 @@ def guarded(call: Callable[..., object], *arguments: Any, **keywords: Any) -> No
     """
     try:
         call(*arguments, **keywords)
-    except Exception as error:  # noqa: BLE001 - that is what a guard is for
+    except BaseException as error:
+        if isinstance(error, PROGRAM_ENDS) and threading.current_thread() is threading.main_thread():
+            raise
         unraisable(error, call)
 
 
@@ -37,8 +43,12 @@ def unraisable(error: BaseException, where: object) -> None:
     told: Any = SimpleNamespace(
         exc_type=type(error), exc_value=error, exc_traceback=error.__traceback__, err_msg=None, object=where
     )
-    with suppress(Exception):
+    try:
         sys.unraisablehook(told)
+    except PROGRAM_ENDS:
+        raise
+    except BaseException:  # noqa: BLE001, S110 - there is nobody left to tell
+        pass
 
 
 class GuardedLog:

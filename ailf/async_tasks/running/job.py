@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import AsyncGeneratorType, BuiltinFunctionType, CoroutineType, FunctionType, GeneratorType, MethodType
 from typing import Any
 
+from ailf.async_tasks.guard import PROGRAM_ENDS
 from ailf.async_tasks.running.threads import Threads
 from ailf.errors import InvalidArgumentError, InvalidTypeError
 
@@ -159,7 +160,9 @@ def _needed_arguments(work: Any) -> list[str]:
     try:
         # What a decorator wraps is not what is called.
         parameters = inspect.signature(work, follow_wrapped=False).parameters.values()
-    except Exception:  # noqa: BLE001 - built-in functions have none, and a signature is whatever somebody made it
+    except PROGRAM_ENDS:
+        raise
+    except BaseException:  # noqa: BLE001 - built-in functions have none, and a signature is whatever somebody made it
         return []
     return [
         one.name

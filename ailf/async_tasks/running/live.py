@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ailf.async_tasks import arguments
-from ailf.async_tasks.encoding import Coder, encode_result
-from ailf.async_tasks.guard import log
+from ailf.async_tasks.encoding import Coder, encode_result, unspoken_result
+from ailf.async_tasks.guard import PROGRAM_ENDS, log
 from ailf.async_tasks.journal.writing import Record
 from ailf.async_tasks.model import Ended, Ending, Outcome, Progressed, Started, Submitted
 from ailf.async_tasks.running.context import CurrentTask, Desk, enter
@@ -375,7 +375,7 @@ class LiveTasks:
         if outcome.status is TaskStatus.CANCELLED and task.stop_reason is not None:
             outcome = outcome._replace(reason=task.stop_reason)
         if task.outcome is None:
-            self._end(task, outcome)
+            outcome = self._end(task, outcome)
         if outcome.fatal is not None:
             # It goes on whether or not the journal takes writes: whoever asked the program to end is not kept waiting.
             with suppress(TimeoutError):
@@ -406,14 +406,19 @@ class LiveTasks:
             task.job.discard()
             self._end(task, Outcome(TaskStatus.CANCELLED, reason))
 
-    def _end(self, task: LiveTask, outcome: Outcome) -> None:
+    def _end(self, task: LiveTask, outcome: Outcome) -> Outcome:
+        """Record how a task ended; returns that, with what interrupted the putting into words of its result."""
         text: str | None = None
         progress: float | None = None
         result_format: ResultFormat | None = None
         if outcome.status is TaskStatus.COMPLETED:
             # What says nothing of its progress is done with all of it at its end.
             progress = 100 if task.reported is NOT_REPORTED else None
-            text, result_format = task.result = encode_result(outcome.value, self._encoder)
+            try:
+                task.result = encode_result(outcome.value, self._encoder)
+            except PROGRAM_ENDS as fatal:
+                task.result, outcome = unspoken_result(outcome.value), outcome._replace(fatal=fatal)
+            text, result_format = task.result
             if result_format is not ResultFormat.JSON:
                 self.remembered.keep_result(task.id, task.created_at, outcome.value)
         # Before the end is recorded: a report that is recorded behind it knows that it does not count.
@@ -422,17 +427,21 @@ class LiveTasks:
         change = Ended(task.id, task.now(), task.status, outcome, text, result_format, progress)
         self._record((change, self._on_ended, task))
         self._release_slot(task)
+        return outcome
 
     def _ended(self, task: LiveTask, refusal: AilfError | None) -> None:
-        if refusal is None and task.outcome is not None:
-            ending = Ending(task.name, task.outcome)
-            self.remembered.keep_ending(task.id, task.created_at, ending, task.result)
-            self._observers.ended(task.id, task.name, task.outcome)
-            if task.outcome.status is TaskStatus.FAILED and not task.was_awaited:
-                self.unheard.failed(task.id, ending)
-        else:
-            self.remembered.forget(task.id, task.created_at)
-        self._forget(task, refusal)
+        try:
+            if refusal is None and task.outcome is not None:
+                ending = Ending(task.name, task.outcome)
+                self.remembered.keep_ending(task.id, task.created_at, ending, task.result)
+                self._observers.ended(task.id, task.name, task.outcome)
+                if task.outcome.status is TaskStatus.FAILED and not task.was_awaited:
+                    self.unheard.failed(task.id, ending)
+            else:
+                self.remembered.forget(task.id, task.created_at)
+        finally:
+            # Whatever happens to who is told, those who wait wake.
+            self._forget(task, refusal)
         # A submission whose caller was cancelled, and that was refused as well, has no end to miss.
         if refusal is not None and task.is_journaled and not isinstance(refusal, UnwrittenChangesError):
             log.error("The end of task %s is not in the journal: %s", task.id, refusal, extra={"task_id": task.id})

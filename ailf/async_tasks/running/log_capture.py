@@ -13,6 +13,7 @@ import os
 import threading
 from typing import ClassVar
 
+from ailf.async_tasks.guard import PROGRAM_ENDS
 from ailf.async_tasks.running.context import running_in
 from ailf.async_tasks.running.log_lines import line_of_record
 
@@ -38,7 +39,9 @@ class Capture(logging.Handler):
                         desk.log(taken)
             if record.levelno >= logging.WARNING:
                 _as_without(record)
-        except Exception:  # noqa: BLE001, S110 - a line that is lost is no reason to disturb who logs
+        except PROGRAM_ENDS:
+            raise
+        except BaseException:  # noqa: BLE001, S110 - a line that is lost is no reason to disturb who logs
             pass
         return True
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from ailf.async_tasks.guard import PROGRAM_ENDS
 from ailf.async_tasks.journal.form import (
     MAX_LINE_BYTES,
     MAX_MESSAGE_BYTES,
@@ -52,7 +53,9 @@ def line_of_record(task_id: str, record: logging.LogRecord) -> Logged | None:
         return None
     try:
         return _read(task_id, record, message)
-    except Exception as error:  # noqa: BLE001 - a part of a record may be anything
+    except PROGRAM_ENDS:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a part of a record may be anything
         what = f"{plain_text(message)} (the rest of this record cannot be read: {_shown_error(error)})"
         level = record.levelno, logging.getLevelName(record.levelno)
         return _line(task_id, time.time_ns() // 1000, level, _shown_name(record.name), (what, None, None))
@@ -119,7 +122,9 @@ def _message(record: logging.LogRecord) -> str | None:
     _words.depth = depth + 1
     try:
         return record.getMessage()
-    except Exception as error:  # noqa: BLE001 - an argument may define anything
+    except PROGRAM_ENDS:
+        raise
+    except BaseException as error:  # noqa: BLE001 - an argument may define anything
         return f"{_shown(record.msg)} % {_shown(record.args)}: {_shown_error(error)}"
     finally:
         _words.depth = depth
@@ -130,7 +135,9 @@ def _shown(value: object) -> str:
         return f"({', '.join(map(_shown, value))})"
     try:
         return repr(value)[:MAX_MESSAGE_BYTES]
-    except Exception:  # noqa: BLE001 - a value may define any __repr__
+    except PROGRAM_ENDS:
+        raise
+    except BaseException:  # noqa: BLE001 - a value may define any __repr__
         return f"<{type(value).__qualname__}>"
 
 
@@ -141,7 +148,9 @@ def _shown_name(name: object) -> str:
 def _shown_error(error: BaseException) -> str:
     try:
         return f"{type(error).__qualname__}: {error}"
-    except Exception:  # noqa: BLE001 - an exception may define any __str__
+    except PROGRAM_ENDS:
+        raise
+    except BaseException:  # noqa: BLE001 - an exception may define any __str__
         return type(error).__qualname__
 
 
@@ -153,7 +162,9 @@ def _exception(record: logging.LogRecord) -> str | None:
     elif record.exc_info and record.exc_info[0] is not None:
         try:
             parts.append("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
-        except Exception as error:  # noqa: BLE001 - an exception may define anything
+        except PROGRAM_ENDS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - an exception may define anything
             parts.append(f"{record.exc_info[0].__qualname__}, whose traceback cannot be shown: {_shown_error(error)}")
     if record.stack_info:
         parts.append(str(record.stack_info))

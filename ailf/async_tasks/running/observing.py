@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from ailf.async_tasks.guard import log
+from ailf.async_tasks.guard import PROGRAM_ENDS, log
 from ailf.async_tasks.model import Outcome
 from ailf.async_tasks.states import TaskStatus
 
@@ -63,7 +63,9 @@ class Observers:
         for observer in self._observers:
             try:
                 observer.submitted(task_id, name)
-            except Exception:  # noqa: BLE001 - whatever an observer raises
+            except PROGRAM_ENDS:
+                raise
+            except BaseException:  # noqa: BLE001 - whatever an observer raises
                 _say(task_id)
 
     def started(self, task_id: str, name: str) -> None:
@@ -71,7 +73,9 @@ class Observers:
         for observer in self._observers:
             try:
                 observer.started(task_id, name)
-            except Exception:  # noqa: BLE001 - whatever an observer raises
+            except PROGRAM_ENDS:
+                raise
+            except BaseException:  # noqa: BLE001 - whatever an observer raises
                 _say(task_id)
 
     def ended(self, task_id: str, name: str, outcome: Outcome) -> None:
@@ -79,7 +83,9 @@ class Observers:
         for observer in self._observers:
             try:
                 observer.ended(task_id, name, outcome)
-            except Exception:  # noqa: BLE001 - whatever an observer raises
+            except PROGRAM_ENDS:
+                raise
+            except BaseException:  # noqa: BLE001 - whatever an observer raises
                 _say(task_id)
 
 

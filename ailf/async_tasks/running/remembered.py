@@ -13,6 +13,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 from ailf.async_tasks.encoding import EncodedResult
+from ailf.async_tasks.guard import PROGRAM_ENDS
 from ailf.async_tasks.model import Ending, Microseconds, TaskInfo, microseconds_of
 from ailf.async_tasks.states import ResultFormat
 
@@ -155,12 +156,15 @@ def size_of(value: Any) -> int:
     waiting = [value]
     while waiting and len(seen) < OBJECTS_LOOKED_AT:
         one = waiting.pop()
-        if id(one) in seen or isinstance(one, _SHARED):
+        # Of the type: what a value says of its class may be anything, or raise.
+        if id(one) in seen or issubclass(type(one), _SHARED):
             continue
         seen.add(id(one))
         try:
             own = sys.getsizeof(one)
-        except Exception:  # noqa: BLE001 - a class may say anything of its size
+        except PROGRAM_ENDS:
+            raise
+        except BaseException:  # noqa: BLE001 - a class may say anything of its size
             own = 0
         size += own
         if inner := get_referents(one):

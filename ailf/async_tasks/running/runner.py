@@ -6,6 +6,7 @@ Nothing here knows of the journal. A task's work ends in exactly one ``Outcome``
 import asyncio
 import traceback
 
+from ailf.async_tasks.guard import PROGRAM_ENDS
 from ailf.async_tasks.model import Outcome, failure_text
 from ailf.async_tasks.running.job import Job, ThreadExit
 from ailf.async_tasks.running.threads import Threads
@@ -95,7 +96,9 @@ def error_text(error: BaseException) -> str:
 def _text(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - an exception may define any __str__
+    except PROGRAM_ENDS:
+        raise
+    except BaseException:  # noqa: BLE001 - an exception may define any __str__
         text = ""
     return text or type(error).__qualname__
 
@@ -126,6 +129,8 @@ def traceback_text(error: BaseException) -> str:
         frames = frames.tb_next
     try:
         text = "".join(traceback.format_exception(type(error), error, frames))
-    except Exception as trouble:  # noqa: BLE001 - an exception may define anything
+    except PROGRAM_ENDS:
+        raise
+    except BaseException as trouble:  # noqa: BLE001 - an exception may define anything
         text = f"{qualified_name(type(error))}, whose traceback cannot be shown: {qualified_name(type(trouble))}\n"
     return bounded(text, MAX_TRACEBACK_CHARACTERS)

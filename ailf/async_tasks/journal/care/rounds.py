@@ -1,6 +1,5 @@
 """What a manager does for the journal again and again: recovery, looking after its own lock, the scheduled delete."""
 
-import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
@@ -8,14 +7,13 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal.care import machine, owners, recovery, retention
 from ailf.async_tasks.journal.care.clock import Ages, read_clocks
 from ailf.async_tasks.journal.care.life import Owner
 from ailf.async_tasks.journal.care.locks import OwnerLock
 from ailf.async_tasks.journal.writing import Writer
 from ailf.async_tasks.model import Deletion
-
-log = logging.getLogger("ailf.async_tasks")
 
 
 class Rounds:

@@ -1,6 +1,5 @@
 """Connections to the journal: how each is opened, its PRAGMAs, and the driver's errors as ours."""
 
-import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -14,13 +13,12 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
+from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal.form.forks import TrackedConnection
 from ailf.async_tasks.journal.form.ownership import PRIVATE_FILE, assert_not_planted, tighten
 from ailf.async_tasks.journal.form.paths import beside
 from ailf.async_tasks.journal.form.schema import APPLICATION_ID
 from ailf.errors import JournalError
-
-log = logging.getLogger("ailf.async_tasks")
 
 MINIMUM_SQLITE = (3, 37, 0)
 """The first release with STRICT tables (https://sqlite.org/stricttables.html)."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ailf.async_tasks.encoding import bounded_repr, decode_anyway, encode_value, storable
+from ailf.async_tasks.guard import PROGRAM_ENDS
 from ailf.async_tasks.journal.form.rows import UNDECODABLE, moment_of, spelled_key
 from ailf.async_tasks.model import Logged, LogLine
 from ailf.async_tasks.texts import plain_text
@@ -78,7 +79,9 @@ def _field(name: object, value: object, room: int) -> str:
     key = spelled_key(bounded_line(str(name), MAX_NAME_CHARACTERS))
     try:
         text = encode_value(value)
-    except Exception:  # noqa: BLE001 - a value may define anything
+    except PROGRAM_ENDS:
+        raise
+    except BaseException:  # noqa: BLE001 - a value may define anything
         text = encode_value(bounded_repr(value))
     if len(text.encode()) > room - len(key) - 3:
         text = encode_value(bounded_line(text, max(60, (room - len(key) - 3) // 2)))

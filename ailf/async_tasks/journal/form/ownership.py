@@ -3,15 +3,13 @@
 Otherwise a program that runs once as root leaves files that the service cannot open ever after.
 """
 
-import logging
 import os
 import stat
 from contextlib import suppress
 from pathlib import Path
 
+from ailf.async_tasks.guard import log
 from ailf.errors import JournalError
-
-log = logging.getLogger("ailf.async_tasks")
 
 PRIVATE_FILE = 0o600
 """Readable by its user alone; SQLite gives its companions -wal and -shm the same mode."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
-from ailf.async_tasks.guard import log, unraisable
+from ailf.async_tasks.guard import PROGRAM_ENDS, log, unraisable
 from ailf.async_tasks.journal.writing.backlog import Record
 from ailf.errors import AilfError
 
@@ -74,7 +74,9 @@ class Deliveries:
                 if done is not None:
                     try:
                         done(about, refusals.get(index))
-                    except Exception as error:  # noqa: BLE001 - a neighbour's error is nobody else's
+                    except PROGRAM_ENDS:
+                        raise
+                    except BaseException as error:  # noqa: BLE001 - a neighbour's error is nobody else's
                         unraisable(error, done)
                         log.error("An answer of the journal could not be given: %r", error)
                 if not index % LOOK_AT_THE_CLOCK and time.perf_counter() > until:

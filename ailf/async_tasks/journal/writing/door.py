@@ -7,13 +7,13 @@ to itself that reads its own journal's bytes (https://sqlite.org/howtocorrupt.ht
 and brings over what was in the log.
 """
 
-import logging
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal.form import (
     BUSY_TIMEOUT_SECONDS,
     Access,
@@ -31,8 +31,6 @@ from ailf.async_tasks.journal.form import (
 )
 from ailf.async_tasks.journal.writing import rescue
 from ailf.errors import JournalError
-
-log = logging.getLogger("ailf.async_tasks")
 
 
 class Guest(Protocol):
