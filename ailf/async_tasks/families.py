@@ -117,7 +117,9 @@ class Families:
         return is_cancelled
 
     def _unfinished_below(self, task_id: str) -> list[str]:
-        return [one for (one,) in self._journal.reader.rows(descendants_query(task_id))]
+        found = [one for (one,) in self._journal.reader.rows(descendants_query(task_id))]
+        # The clean-up may have deleted one in between.
+        return list(dict.fromkeys([*found, *self._live.below(task_id)]))
 
     def _say_why(self, task_id: str, ancestor_id: str) -> None:
         rows = self._journal.reader.rows(task_query(task_id))

@@ -74,10 +74,7 @@ class Guard:
 def is_loopback(scope: Scope) -> bool:
     """Whether a request has come over the loopback interface."""
     server = scope.get("server")
-    try:
-        return server is not None and ipaddress.ip_address(server[0]).is_loopback
-    except ValueError:
-        return False
+    return server is not None and _is_loopback_address(server[0])
 
 
 def host_of(host: str) -> str:
@@ -91,10 +88,17 @@ def host_of(host: str) -> str:
 def _is_loopback_name(name: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
+    return _is_loopback_address(name)
+
+
+def _is_loopback_address(text: str) -> bool:
     try:
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
+    # Where one socket listens for both protocols, 127.0.0.1 is ::ffff:127.0.0.1.
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def is_same_origin(headers: Headers) -> bool:

@@ -5,6 +5,7 @@ import logging
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,35 @@ async def test_a_family_ends_together(manager: TaskManager) -> None:
     ends = [info.completed_at for info in infos if info and info.completed_at]
     assert min(ends) == ends[0]
     assert [info.id for info in manager.list_tasks(TaskStatus.RUNNING)] == [stranger]
+
+
+async def test_a_family_ends_together_though_one_in_between_is_gone(manager: TaskManager) -> None:
+    """Deleted by the clean-up, which leaves nothing between a task and its grandchildren in the journal."""
+    ids: list[str] = []
+
+    async def left_running() -> None:
+        ids.append(await manager.submit(forever(), name="left running"))
+
+    async def dispatcher() -> None:
+        ids.append(current_task().id)
+        ids.append(await manager.submit(forever(), name="grandchild"))
+        asyncio.get_running_loop().call_soon(lambda: late.append(asyncio.ensure_future(left_running())))
+
+    async def top() -> None:
+        await manager.result(await manager.submit(dispatcher()))
+        await forever()
+
+    late: list[asyncio.Future[None]] = []
+    top_id = await manager.submit(top())
+    await until(lambda: len(ids) == 3)
+    await asyncio.gather(*late)
+    gone, *below = ids
+    await manager.result(gone)
+    with closing(sqlite3.connect(str(manager.journal), isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("DELETE FROM tasks WHERE id = ?", (gone,))
+    assert await manager.cancel_task(top_id, children=True)
+    assert [info and info.status for info in map(manager.get_task_info, below)] == ["cancelled"] * 2
 
 
 async def test_a_task_alone_ends_alone(manager: TaskManager) -> None:

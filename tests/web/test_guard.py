@@ -38,6 +38,13 @@ async def test_over_loopback_by_its_names_alone(full: Path, host: str, status: i
         assert "allow-host" in answer.text
 
 
+async def test_loopback_is_loopback_on_a_socket_for_both_protocols(full: Path) -> None:
+    """Which calls 127.0.0.1 by an address of IPv6."""
+    async with client_of(dashboard(full), "http://[::ffff:127.0.0.1]:8484") as client:
+        assert (await client.get("/")).status_code == 200
+        assert (await client.get("/", headers={"host": "evil.example"})).status_code == 403
+
+
 async def test_a_proxys_name_may_be_named(full: Path) -> None:
     """Then it is one of those that are known."""
     async with client_of(dashboard(full, hosts=["Ops.example.com"]), LOOPBACK) as client:

@@ -28,6 +28,10 @@ class Desk:
     """From which level on what is logged is captured; None is nothing."""
 
 
+Above = tuple[str, "Above"] | None
+"""The id of a task's parent and what is above that; None is nothing. The clean-up may have deleted any of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class CurrentTask:
     """The task in which the caller runs.
@@ -40,6 +44,7 @@ class CurrentTask:
     id: str
     parent_id: str | None
     _desk: Desk = field(repr=False)
+    _above: Above = field(default=None, repr=False, compare=False)
 
     def update_progress(self, progress: float, message: str | None = None) -> bool:
         """Report the progress of this task: see ``TaskManager.update_progress``.

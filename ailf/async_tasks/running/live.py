@@ -15,7 +15,7 @@ from ailf.async_tasks.encoding import Coder, encode_result, unspoken_result
 from ailf.async_tasks.guard import PROGRAM_ENDS, log
 from ailf.async_tasks.journal.writing import Record
 from ailf.async_tasks.model import Ended, Ending, Outcome, Progressed, Started, Submitted
-from ailf.async_tasks.running.context import CurrentTask, Desk, enter
+from ailf.async_tasks.running.context import Above, CurrentTask, Desk, enter, running_in
 from ailf.async_tasks.running.job import Job
 from ailf.async_tasks.running.live_task import GRACE_SECONDS, NOT_REPORTED, LiveTask, resolve
 from ailf.async_tasks.running.log_capture import Capturing
@@ -122,7 +122,7 @@ class LiveTasks:
         if task_id in self._tasks:
             job.discard()
             raise DuplicateTaskError(f"A task with the id {task_id!r} is unfinished; choose another id.")
-        task = self._tasks[task_id] = LiveTask(task_id, job, name, timeout, parent_id)
+        task = self._tasks[task_id] = LiveTask(task_id, job, name, timeout, self._above(parent_id))
         if starts := self._slots.try_to_take():
             self._take_slot(task)
         written = task.written = asyncio.get_running_loop().create_future()
@@ -140,6 +140,20 @@ class LiveTasks:
         if task.outcome is not None:
             return
         self._observers.submitted(task_id, name)
+
+    def _above(self, parent_id: str | None) -> Above:
+        """What is above a task with this parent, as far as it is known here."""
+        if parent_id is None:
+            return None
+        if (parent := self._tasks.get(parent_id)) is not None:
+            return parent_id, parent.above
+        # Of another manager of this process, or what an ended one has left running.
+        current = running_in()
+        return parent_id, None if current is None or current.id != parent_id else current._above  # noqa: SLF001 - of this room
+
+    def below(self, task_id: str) -> list[str]:
+        """Those of these tasks that were submitted in a task, or in one of those that were: none that has ended."""
+        return [task.id for task in self._tasks.values() if task.outcome is None and task.is_below(task_id)]
 
     def report(self, task_id: str, progress: float, message: str | None) -> bool:
         """Record progress, from any thread; False where there is no such task or it has ended.
@@ -367,7 +381,7 @@ class LiveTasks:
     async def _run(self, task: LiveTask) -> None:
         if self._desk.log_level is not None:
             Capturing.assure()
-        enter(CurrentTask(task.id, task.parent_id, self._desk))
+        enter(CurrentTask(task.id, task.parent_id, self._desk, task.above))
         self._observers.started(task.id, task.name)
         if task.timeout is not None:
             task.limit = asyncio.timeout(task.timeout)

@@ -6,6 +6,7 @@ import time
 
 from ailf.async_tasks.encoding import EncodedResult
 from ailf.async_tasks.model import Microseconds, Outcome
+from ailf.async_tasks.running.context import Above
 from ailf.async_tasks.running.job import Job
 from ailf.async_tasks.running.phases import Phase
 from ailf.async_tasks.states import Reason, TaskStatus
@@ -22,17 +23,29 @@ class LiveTask:
     """A task of this process that has not ended in the journal yet."""
 
     __slots__ = (
-        *("context", "cancelled_at", "created_at", "has_slot", "id", "is_journaled", "job", "last_at", "limit", "name"),
-        *("outcome", "parent_id", "phase", "refusal", "reported", "result", "runner", "status", "stop_reason"),
+        *(
+            "above",
+            "context",
+            "cancelled_at",
+            "created_at",
+            "has_slot",
+            "id",
+            "is_journaled",
+            "job",
+            "last_at",
+            "limit",
+            "name",
+        ),
+        *("outcome", "phase", "refusal", "reported", "result", "runner", "status", "stop_reason"),
         *("timeout", "waiters", "waits", "waits_for", "was_awaited", "written"),
     )
 
-    def __init__(self, task_id: str, job: Job, name: str, timeout: float | None, parent_id: str | None) -> None:
+    def __init__(self, task_id: str, job: Job, name: str, timeout: float | None, above: Above) -> None:
         self.id = task_id
         self.job = job
         self.name = name
         self.timeout = timeout
-        self.parent_id = parent_id
+        self.above = above
         self.context = contextvars.copy_context()
         self.phase = Phase.SUBMITTED
         self.written: asyncio.Future[None] | None = None
@@ -64,6 +77,20 @@ class LiveTask:
         """Set before the end is recorded; nothing that is reported after it counts."""
         self.refusal: AilfError | None = None
         """Why the journal has no end of it, or another one."""
+
+    @property
+    def parent_id(self) -> str | None:
+        """The task in which it was submitted."""
+        return None if self.above is None else self.above[0]
+
+    def is_below(self, task_id: str) -> bool:
+        """Whether it was submitted in that task, or in one of those that were."""
+        above = self.above
+        while above is not None:
+            if above[0] == task_id:
+                return True
+            above = above[1]
+        return False
 
     def enter(self, phase: Phase) -> None:
         """Go on to another phase."""
