@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ailf.async_tasks.journal.care import owners, retention
+from ailf.async_tasks.journal.care import owners, retention, upkeep
 from ailf.async_tasks.journal.form import indexes
 from ailf.async_tasks.journal.form.engine import Access, connect
 from ailf.async_tasks.journal.reading import queries, reports
@@ -181,6 +181,7 @@ def test_the_newest_come_in_the_order_of_the_table(connection: sqlite3.Connectio
         (owners._FAIL_TASKS, "tasks_by_owner (owner_id=? AND status=?)"),
         (owners._FAIL_EVENTS, "tasks_by_owner (owner_id=? AND status=?)"),
         (owners._TO_JUDGE, "tasks_by_owner (owner_id=? AND status=?)"),
+        (upkeep._UNFINISHED_OF, "COVERING INDEX tasks_by_owner (owner_id=? AND status=?)"),
         (retention._DUE, "tasks_by_owner (owner_id=? AND status=? AND completed_at<?)"),
         (retention._OLDEST, "tasks_by_completed_at (status=? AND completed_at>? AND completed_at<?)"),
         (retention._DELETE_OWNERS, "tasks_by_owner (owner_id=?)"),

@@ -41,6 +41,7 @@ FROM (SELECT rowid AS top, id AS top_id FROM tasks WHERE {{tops}}) CROSS JOIN js
         JOIN tasks AS children ON children.parent_id = parents.id
       WHERE depth < {MOST_GENERATIONS}
       ORDER BY 2 DESC, 1
+      LIMIT ?
     )
     SELECT json_group_array(json_array(number, depth)) FROM family
   ) ELSE json_array(json_array(top, 0)) END
@@ -60,9 +61,9 @@ def tree(reader: Reader, task_id: str | None, most: int) -> list[Branch]:
         JournalError: the journal cannot be read.
     """
     if task_id is None:
-        query = Query(_TREE.format(tops=_NO_PARENT), (most,))
+        query = Query(_TREE.format(tops=_NO_PARENT), (most, most))
     else:
-        query = Query(_TREE.format(tops="id = ?"), (task_id, most))
+        query = Query(_TREE.format(tops="id = ?"), (task_id, most, most))
     return [Branch(line_of(row[2:]), row[0], row[1]) for row in reader.rows(query)]
 
 
