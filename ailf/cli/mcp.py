@@ -14,8 +14,9 @@ from ailf.cli.options import journal_option
 def mcp(*, journal: Path, actions: bool) -> None:
     """Serve a journal to a coding agent, as an MCP server over stdin and stdout.
 
-    It is only read, unless --actions is given, also while programs write to it. The agent's own configuration
-    starts this command; docs/howto/mcp.md has the line for Claude Code, Cursor and VS Code.
+    It is only read, unless --actions is given, also while programs write to it. The agent starts this command
+    by itself: `claude mcp add ailf -- ailf mcp --journal PATH`, or "command": "ailf", "args": ["mcp", "--journal",
+    "PATH"] in the mcp.json of Cursor or VS Code.
     """
     from ailf.mcp.serve import serve  # noqa: PLC0415 - its libraries are an extra
 

@@ -1,5 +1,6 @@
 """One call of a tool as the coroutine of a task: its progress, its result, what it raised."""
 
+import json
 import logging
 import math
 from collections.abc import Mapping
@@ -93,7 +94,8 @@ def _answer(task: CurrentTask, **answer: Mapping[str, Any]) -> None:
 
 def _plain(result: BaseModel | dict[str, Any] | None) -> dict[str, Any]:
     if isinstance(result, BaseModel):
-        return result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        # By its text, in which what JSON does not hold, NaN for one, is what it is on the wire.
+        return dict(json.loads(result.model_dump_json(by_alias=True, exclude_none=True)))
     return dict(result or {})
 
 

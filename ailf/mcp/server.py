@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from inspect import getdoc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,7 +81,7 @@ def journal_server(journal: str | Path, *, actions: bool = False) -> MCPServer[N
 
 def _tool(function: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
     """A tool that refuses arguments which it does not know: a filter that is spelled wrong would find everything."""
-    tool = Tool.from_function(function, annotations=annotations)
+    tool = Tool.from_function(function, description=getdoc(function), annotations=annotations)
     arguments = tool.fn_metadata.arg_model
     arguments.model_config["extra"] = "forbid"
     arguments.model_rebuild(force=True)

@@ -66,6 +66,8 @@ async def test_a_prompt_to_begin_with(full: Path) -> None:
         assert prompt.title == "What went wrong last night?"
         [message] = (await client.get_prompt(prompt.name, {"since": "7d"})).messages
         tools = [tool.name for tool in (await client.list_tools()).tools]
+        descriptions = [tool.description or "" for tool in (await client.list_tools()).tools]
+    assert all(text and "  " not in text and "\n " not in text for text in descriptions)
     assert isinstance(message.content, TextContent)
     assert "'7d'" in message.content.text
     assert {"failures", "get_task", "stats", "find_tasks"} <= {name for name in tools if name in message.content.text}

@@ -222,6 +222,17 @@ async def test_a_result_of_ten_megabytes(transport: str, journal: Path) -> None:
         assert len(text_of(await client.call_tool("big", {"megabytes": 10}))) == 10_000_000
 
 
+async def test_a_result_that_json_does_not_hold_is_what_the_wire_makes_of_it(journal: Path) -> None:
+    """In this process and after it alike: the journal has it exactly."""
+    async with over_stdio(journal) as client:
+        handle = await start(client, "odd")
+        first = await ended(client.session, handle.task_id)
+    assert first.result is not None
+    assert first.result["structuredContent"] == {"odd": None}
+    info = in_journal(journal, handle.task_id)
+    assert (info.result_format, info.result) == ("json", first.result)
+
+
 async def test_a_task_that_takes_too_long_has_failed(journal: Path, gate: Path) -> None:
     """With why: no answer of the tool's has come."""
     async with over_stdio(journal, "", "0.2") as client:

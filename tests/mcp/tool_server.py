@@ -1,6 +1,7 @@
 """A server with journaled tools, for processes of its own: over stdio, or over streamable HTTP at a free port."""
 
 import asyncio
+import math
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -62,6 +63,11 @@ async def big(megabytes: int) -> str:
     return "r" * (megabytes * 1_000_000)
 
 
+async def odd() -> dict[str, float]:
+    """What JSON does not hold."""
+    return {"odd": math.nan}
+
+
 class Tokens:
     """Two people with one application, and another application of the first."""
 
@@ -82,7 +88,7 @@ def tool_server(manager: TaskManager, *, auth: bool) -> MCPServer[None]:
         async with manager:
             yield
 
-    tools = (slow, in_thread, add, crashes, refuses, protocol, big)
+    tools = (slow, in_thread, add, crashes, refuses, protocol, big, odd)
     address = AnyHttpUrl("http://127.0.0.1:9")
     settings = AuthSettings(issuer_url=address, resource_server_url=address, validate_token_resource=False)
     server = MCPServer(
