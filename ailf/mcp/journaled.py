@@ -26,9 +26,8 @@ from pydantic import Field
 
 from ailf.async_tasks import TaskManager, arguments
 from ailf.async_tasks.guard import log
-from ailf.async_tasks.journal.reading import reports
+from ailf.async_tasks.journal.reading import Reader, reports
 from ailf.async_tasks.model import TaskInfo
-from ailf.async_tasks.source import Source
 from ailf.async_tasks.states import Reason, TaskStatus
 from ailf.errors import AilfError, InvalidArgumentError, InvalidTypeError
 from ailf.mcp import calls, wire
@@ -103,7 +102,6 @@ class JournaledTasks(Extension):
         self._manager = manager
         self._tools = frozenset(tools)
         self._poll_interval_ms = max(1, round(arguments.seconds(poll_interval, "poll_interval") * 1000))
-        self._source = Source(manager)
         self._cancelling: set[asyncio.Task[bool]] = set()
         calls.listen()
 
@@ -173,14 +171,18 @@ class JournaledTasks(Extension):
 
     async def _facts(self, info: TaskInfo) -> tuple[TaskInfo, Known, Terms, datetime]:
         terms = Terms(self._manager.health().retention, self._poll_interval_ms)
+        raised = info.status is TaskStatus.FAILED and info.reason is Reason.ERROR
+        if info.completed_at is not None and not raised:
+            return info, Known(info.completed_at, None), terms, datetime.now(UTC)
         return info, await run_sync(self._known, info), terms, datetime.now(UTC)
 
     def _known(self, info: TaskInfo) -> Known:
-        reader = self._source.reader()
-        events = reports.last_events(reader, info.id, 1)
-        answer = None
-        if info.status is TaskStatus.FAILED and info.reason is Reason.ERROR:
-            answer = reports.last_field(reader, info.id, wire.ANSWER)
+        path = self._manager.journal
+        assert path is not None  # noqa: S101 - the manager has just read it
+        # Not kept open: with the manager stopped, nothing of this process is to stay beside the journal.
+        with Reader(path) as reader:
+            events = reports.last_events(reader, info.id, 1)
+            answer = reports.last_field(reader, info.id, wire.ANSWER) if info.is_ended else None
         return Known(events[-1].at if events else info.created_at, answer)
 
 

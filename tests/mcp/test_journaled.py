@@ -233,6 +233,14 @@ async def test_a_result_that_json_does_not_hold_is_what_the_wire_makes_of_it(jou
     assert (info.result_format, info.result) == ("json", first.result)
 
 
+async def test_nothing_stays_beside_the_journal(journal: Path) -> None:
+    """Once the server has ended."""
+    async with over_stdio(journal) as client:
+        await client.call_tool("refuses")
+        await client.call_tool("add", {"a": 1, "b": 2})
+    assert sorted(path.name for path in journal.parent.iterdir()) == ["tasks.db", "tasks.db.owners"]
+
+
 async def test_a_task_that_takes_too_long_has_failed(journal: Path, gate: Path) -> None:
     """With why: no answer of the tool's has come."""
     async with over_stdio(journal, "", "0.2") as client:
