@@ -1,7 +1,7 @@
 """``JournaledTasks``: the protocol's tasks extension on a task manager, so that handles outlive the server."""
 
 import asyncio
-import secrets
+import uuid
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -122,8 +122,9 @@ class JournaledTasks(Extension):
         with _translating():
             task_id = await self._manager.submit(
                 partial(calls.run, ctx, call_next),
-                # Where nobody is asked who they are, whoever knows the id may fetch the result.
-                task_id=secrets.token_urlsafe(24),
+                # Where nobody is asked who they are, whoever knows the id may fetch the result: the ids of the manager
+                # differ, but are not secret.
+                task_id=str(uuid.uuid4()),
                 name=params.name,
                 metadata={ABOUT: {"caller": caller()}},
             )
