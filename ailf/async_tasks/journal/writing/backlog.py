@@ -167,9 +167,13 @@ class Backlog:
             self._thin_out()
 
     def _take_in(self, record: Record) -> None:
-        kind = type(record[0])
+        change = record[0]
+        # By its type alone, which takes less than isinstance(): a flood of reports comes through here.
+        kind = type(change)
         if kind is Progressed:
-            self._count(record, 1)
+            self._reports += 1
+            if (message := cast("Progressed", change).message) is not None:
+                self._characters += len(message)
         elif kind is Submitted:
             self.has_callers = True
         if self._is_parted:
@@ -179,7 +183,8 @@ class Backlog:
 
     def _sort(self, record: Record) -> None:
         change = record[0]
-        if _is_report(change) or change.task_id in self._behind:
+        kind = type(change)
+        if kind is Progressed or kind is LeftOut or change.task_id in self._behind:
             self._behind[change.task_id] += 1
             self._second.append(record)
         else:
@@ -229,11 +234,15 @@ class Backlog:
         if not self._is_parted:
             self._first.extendleft(reversed(kept))
             return
-        ids = {id(record) for record in kept}
-        counted = {id(record) for record in self._counted}
-        self._behind.subtract(record[0].task_id for record in self._counted if id(record) not in ids)
-        self._behind = +self._behind
+        settled, counted = self._counted, {id(record) for record in self._counted} if kept else set()
         self._counted = []
+        if kept:
+            ids = {id(record) for record in kept}
+            settled = [record for record in settled if id(record) not in ids]
+        for task_id, number in Counter([record[0].task_id for record in settled]).items():
+            self._behind[task_id] -= number
+            if self._behind[task_id] <= 0:
+                del self._behind[task_id]
         second: list[Record] = []
         for record in reversed(list(kept)):
             if id(record) in counted or record[0].task_id in self._behind:
