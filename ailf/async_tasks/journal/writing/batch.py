@@ -127,7 +127,7 @@ class Batch:
         """When it happened, and no earlier than the start of its task may have been written down."""
         earliest = self.now if change.task_id in self._starting else self._before
         # Not by max(), which takes longer than all the rest.
-        return microseconds_text(change.at if change.at > earliest else earliest)
+        return microseconds_text(change.at if change.at > earliest else earliest)  # noqa: FURB136
 
     def _progress_rows(self) -> list[Row]:
         owner = self._owner_id
