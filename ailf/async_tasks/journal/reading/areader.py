@@ -68,8 +68,19 @@ class AsyncReader:
         # A read of its own task, so that a caller who is cancelled leaves no open connection behind.
         read = asyncio.create_task(self._values(query, made))
         self._reads.add(read)
-        read.add_done_callback(self._reads.discard)
-        return await asyncio.shield(read)
+        read.add_done_callback(self._over)
+        try:
+            return await asyncio.shield(read)
+        except asyncio.CancelledError:
+            # Nobody wants it any more, and a stop would wait for it.
+            read.cancel()
+            raise
+
+    def _over(self, read: asyncio.Task[object]) -> None:
+        self._reads.discard(read)
+        if not read.cancelled():
+            # Of one whose caller has gone, nobody else asks.
+            read.exception()
 
     async def _values(self, query: Query, made: Callable[[Row], T]) -> list[T]:
         async with self._turn:
@@ -118,7 +129,11 @@ class AsyncReader:
         from ailf.async_tasks.journal.reading.driver import Driver  # noqa: PLC0415
 
         driver = Driver(partial(connect, self._path, Access.READ))
-        await driver
+        try:
+            await driver
+        except BaseException:
+            driver.give_up()
+            raise
         return driver
 
     def leave(self) -> bool:

@@ -15,6 +15,9 @@ from ailf.async_tasks.journal.reading.readers import as_it_is, is_about_text
 
 T = TypeVar("T")
 
+STEPS_A_LOOK = 50_000
+"""After how many steps of SQLite's machine a read looks whether it is to end: some milliseconds."""
+
 
 class Driver(aiosqlite.Connection):
     """A connection that is used by one read at a time."""
@@ -27,11 +30,23 @@ class Driver(aiosqlite.Connection):
         """
         super().__init__(self._connected, iter_chunk_size=1)
         self._connect_raw = connect
+        self._raw: sqlite3.Connection | None = None
+        self._is_given_up = False
         # A program that forgets to stop its manager must still be able to exit.
         self._thread.daemon = True
 
     def _connected(self) -> sqlite3.Connection:
-        self._raw = self._connect_raw()
+        raw = self._raw = self._connect_raw()
+        # Beside interrupt(), which a statement that has not begun yet does not hear.
+        raw.set_progress_handler(lambda: self._is_given_up, STEPS_A_LOOK)
+        if self._is_given_up:
+            raw.close()
+        return raw
+
+    @property
+    def raw(self) -> sqlite3.Connection:
+        """The driver's own connection, once it is open."""
+        assert self._raw is not None  # noqa: S101 - whoever has it has awaited it
         return self._raw
 
     async def values(self, query: Query, made: Callable[[Row], T]) -> list[T]:
@@ -46,27 +61,34 @@ class Driver(aiosqlite.Connection):
         except sqlite3.OperationalError as error:
             if not is_about_text(error):
                 raise
-        self._raw.text_factory = as_it_is
+        self.raw.text_factory = as_it_is
         try:
             return await self._collected(query, made)
         finally:
-            self._raw.text_factory = str
+            self.raw.text_factory = str
 
     async def _collected(self, query: Query, made: Callable[[Row], T]) -> list[T]:
         values = Values(made)
-        self._raw.row_factory = values.add
+        self.raw.row_factory = values.add
         try:
             await self.execute_fetchall(*query)
         finally:
-            self._raw.row_factory = None
+            self.raw.row_factory = None
             values.end()
         return values.found
 
     def interrupt_read(self) -> None:
-        """Have the read that is under way end soon; from any thread."""
-        self._raw.interrupt()
+        """Have the read that is under way, or about to begin, end soon; from any thread. There is no other one."""
+        self._is_given_up = True
+        self.raw.interrupt()
+
+    def give_up(self) -> None:
+        """Close it, open already or not yet, where whoever awaited that was cancelled."""
+        self._is_given_up = True
+        if self._raw is not None:
+            self._raw.close()
 
     def close_at_once(self) -> None:
         """Close it while nobody reads; from any thread."""
-        self._raw.close()
+        self.raw.close()
         self.stop()

@@ -83,6 +83,24 @@ async def test_a_failed_read_gives_its_connection_back(areader: AsyncReader) -> 
     assert await areader.rows(Query("SELECT 1", ())) == [(1,)]
 
 
+@pytest.mark.parametrize("turns", [1, 3, None])
+async def test_a_read_that_nobody_waits_for_ends(areader: AsyncReader, turns: int | None) -> None:
+    """Whoever is cancelled leaves no read behind that a stop would wait for, begun or not; others are served."""
+    endless = Query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n", ())
+    threads = threading.active_count()
+    reads = [asyncio.ensure_future(areader.rows(endless)) for _ in range(3 * MOST_CONNECTIONS)]
+    if turns is None:
+        await until(lambda: threading.active_count() >= threads + MOST_CONNECTIONS)
+    for _ in range(turns or 0):
+        await asyncio.sleep(0)
+    for read in reads:
+        read.cancel()
+    assert await asyncio.wait_for(areader.rows(Query("SELECT 1", ())), PATIENCE_SECONDS) == [(1,)]
+    await asyncio.wait_for(areader.close(), PATIENCE_SECONDS)
+    assert all(read.cancelled() for read in reads)
+    await until(lambda: threading.active_count() == threads)
+
+
 async def test_a_reader_lets_go_of_its_connections_and_reads_again(areader: AsyncReader) -> None:
     """As it must where the journal is opened anew, from another thread; meanwhile a read waits."""
     await asyncio.gather(*(areader.rows(SCAN) for _ in range(MOST_CONNECTIONS)))
