@@ -6,14 +6,14 @@ from ailf.async_tasks.journal.form import log_line
 from ailf.async_tasks.journal.reading import AsyncReader, logs_query, status_query
 from ailf.async_tasks.model import LogLine
 from ailf.async_tasks.states import UNFINISHED
-from ailf.async_tasks.tail import Tail, Wanted
+from ailf.async_tasks.tail import GiveWay, Tail, Wanted
 
 LINES_A_READ = 500
 """How many lines one query fetches, so that a long log is never in memory as a whole."""
 
 
 async def follow_logs(
-    reader: AsyncReader, tail: Tail, task_id: str, *, level: int | None, after: int
+    reader: AsyncReader, tail: Tail, task_id: str, *, level: int | None, after: int, give_way: GiveWay
 ) -> AsyncIterator[LogLine]:
     """The lines of a task's log, those of the past and then each new one, until the task has ended or is gone.
 
@@ -23,6 +23,7 @@ async def follow_logs(
         task_id: the task.
         level: of this level or above; None is any.
         after: the ``seq`` of the line after which to begin.
+        give_way: through which each wait for news goes.
     """
     follower = await tail.join(task_id, Wanted.LINES)
     try:
@@ -41,6 +42,6 @@ async def follow_logs(
                 continue
             if has_ended or is_last_read:
                 return
-            await follower.news()
+            await give_way(follower.news())
     finally:
         tail.leave(follower)

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -365,10 +365,19 @@ class Session:
             JournalError: another process's task cannot be asked for.
             NotStartedError: the manager stopped meanwhile.
         """
+        return await self.giving_way(self._cancel(task_id))
+
+    async def giving_way(self, wait: Awaitable[T]) -> T:
+        """Wait for what others do; within a task of this manager, its slot is somebody else's meanwhile.
+
+        Args:
+            wait: the wait.
+
+        Returns:
+            What it returns.
+        """
         waiter = self._waiter()
-        if waiter is None or waiter.id == task_id:
-            return await self._cancel(task_id)
-        return await self.live.while_waiting(waiter, None, self._cancel(task_id))
+        return await (wait if waiter is None else self.live.while_waiting(waiter, None, wait))
 
     async def _cancel(self, task_id: str) -> bool:
         if self.live.find(task_id) is not None:

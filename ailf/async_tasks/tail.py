@@ -6,7 +6,7 @@ who follow one task cost the others nothing, and one who does not keep up reads 
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from enum import Enum, auto
 
@@ -44,6 +44,9 @@ MOST_EVENTS_KEPT = EVENTS_A_READ
 
 LAST_LOOK_SECONDS = 1.0
 """How long a journal that goes with its manager stays, for those who watch it to read its last events."""
+
+GiveWay = Callable[[Awaitable[None]], Awaitable[None]]
+"""Awaits something, and has the slot of a task that follows be somebody else's meanwhile."""
 
 ALL_TASKS = TaskFilter()
 

@@ -112,7 +112,7 @@ class Waiting(Reads):
             raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
         if begin == arguments.NOW:
             [(begin,)] = session.journal.reader.rows(last_event_query())
-        return follow(session.journal.areader, session.tail, task_id, begin, chosen)
+        return follow(session.journal.areader, session.tail, task_id, begin, chosen, give_way=session.giving_way)
 
     def watch_logs(
         self, task_id: str, *, level: str | int | None = None, after: int | None = None
@@ -140,7 +140,12 @@ class Waiting(Reads):
         if self.get_task_info(task_id) is None:
             raise TaskNotFoundError(f"No task {task_id!r} is in the journal.", task_id=task_id)
         return follow_logs(
-            session.journal.areader, session.tail, arguments.known_task_id(task_id), level=number, after=begin
+            session.journal.areader,
+            session.tail,
+            arguments.known_task_id(task_id),
+            level=number,
+            after=begin,
+            give_way=session.giving_way,
         )
 
     async def _ending(self, task_id: str, timeout: float | timedelta | None) -> Ending | None:

@@ -6,12 +6,12 @@ from typing import NamedTuple
 from ailf.async_tasks.journal.form import task_event, task_info
 from ailf.async_tasks.journal.reading import AsyncReader, followed_query, task_query
 from ailf.async_tasks.model import TaskEvent, TaskFilter
-from ailf.async_tasks.tail import EVENTS_A_READ, LAST_EVENTS, Follower, Tail
+from ailf.async_tasks.tail import EVENTS_A_READ, LAST_EVENTS, Follower, GiveWay, Tail
 from ailf.errors import EventsDeletedError
 
 
 async def follow(
-    reader: AsyncReader, tail: Tail, task_id: str | None, after: int | None, chosen: TaskFilter
+    reader: AsyncReader, tail: Tail, task_id: str | None, after: int | None, chosen: TaskFilter, *, give_way: GiveWay
 ) -> AsyncIterator[TaskEvent]:
     """The events of one task or of all, those of the past and then each new one.
 
@@ -24,6 +24,7 @@ async def follow(
         task_id: the task, after whose last event the iteration ends; None is every task.
         after: the number of the event after which to begin; None begins with the first that is there.
         chosen: the tasks whose events are wanted.
+        give_way: through which each wait for news goes.
 
     Raises:
         EventsDeletedError: events that were to come next have been deleted.
@@ -52,7 +53,7 @@ async def follow(
                 return
             if not follower.is_behind:
                 follower.is_in_step = True
-                await follower.news()
+                await give_way(follower.news())
     finally:
         tail.leave(follower)
 

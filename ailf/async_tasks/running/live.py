@@ -28,7 +28,7 @@ from ailf.async_tasks.running.threads import Threads
 from ailf.async_tasks.running.unheard import Unheard
 from ailf.async_tasks.running.unwritten import Unwritten
 from ailf.async_tasks.states import Reason, ResultFormat, TaskStatus
-from ailf.errors import AilfError, DuplicateTaskError, ManagerError, UnwrittenChangesError
+from ailf.errors import AilfError, DuplicateTaskError, ManagerError, UnwrittenChangesError, WaitTimeoutError
 
 FATAL_PATIENCE_SECONDS = 10.0
 """How long a KeyboardInterrupt or SystemExit waits until the end that it brought is in the journal."""
@@ -226,22 +226,23 @@ class LiveTasks:
         waiter.waits_for, before = other or waiter.waits_for, waiter.waits_for
         waiter.waits += 1
         self._release_slot(waiter)
-        is_cancelled = True
+        # A task that was cancelled must unwind, and one that waits for a time must go on once that is over.
+        at_once = True
         try:
             value = await wait
-            is_cancelled = False
-        except Exception:
-            is_cancelled = False
+            at_once = False
+        except Exception as error:
+            at_once = isinstance(error, WaitTimeoutError)
             raise
         finally:
             waiter.waits -= 1
             waiter.waits_for = before
             if not waiter.waits and waiter.outcome is None and self._slots.are_limited:
-                await self._return_to_slot(waiter, at_once=is_cancelled)
+                await self._return_to_slot(waiter, at_once=at_once)
         return value
 
     async def _return_to_slot(self, task: LiveTask, *, at_once: bool) -> None:
-        """Have a task go on: in its turn, or at once where it was cancelled and must unwind."""
+        """Have a task go on: in its turn, or at once, when nobody else gets a slot until one more is given back."""
         if task.has_slot:
             return
         if at_once:

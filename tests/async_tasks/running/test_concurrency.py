@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ailf.async_tasks import TaskManager, TaskStatus
-from tests.conftest import until
+from ailf.async_tasks import TaskManager, TaskStatus, current_task
+from tests.conftest import PATIENCE_SECONDS, until
 
 
 @pytest.mark.parametrize("most", [1, 3])
@@ -90,3 +90,43 @@ async def test_a_task_may_submit_into_a_full_house(journal: Path) -> None:
 
         inner = await manager.result(await manager.submit(outer()))
         assert await manager.result(inner) == "inner"
+
+
+async def test_a_task_follows_what_it_submits_in_the_only_slot(journal: Path) -> None:
+    """While it waits for the next event, or the next line of a log, the task that it follows has the slot."""
+    async with TaskManager(journal, max_concurrency=1, capture_logs="INFO") as manager:
+
+        async def child() -> None:
+            current_task().log("said")
+
+        async def follow_events() -> list[str]:
+            return [event.kind.value async for event in manager.watch(await manager.submit(child))]
+
+        async def follow_log() -> list[str]:
+            return [line.message async for line in manager.watch_logs(await manager.submit(child))]
+
+        events = await manager.result(await manager.submit(follow_events), PATIENCE_SECONDS)
+        assert events == ["submitted", "started", "completed"]
+        assert await manager.result(await manager.submit(follow_log), PATIENCE_SECONDS) == ["said"]
+
+
+async def test_a_task_that_waits_for_a_time_goes_on_when_that_is_over(journal: Path) -> None:
+    """Though the one that it waits for has the only slot: what it does next may be what that one waits for."""
+    gate = asyncio.Event()
+    async with TaskManager(journal, max_concurrency=1) as manager:
+
+        async def parent() -> object:
+            child = await manager.submit(gate.wait)
+            assert await manager.wait_for_task(child, timeout=0.01) is None
+            with pytest.raises(TimeoutError):
+                await manager.result(child, timeout=0.01)
+            gate.set()
+            return await manager.result(child)
+
+        assert await manager.result(await manager.submit(parent), PATIENCE_SECONDS) is True
+        # And the slot that was one too many is given back.
+        running = await manager.submit(asyncio.Event().wait)
+        waiting = await manager.submit(asyncio.sleep(0))
+        assert await manager.wait_for_task(waiting, timeout=0.05) is None
+        assert manager.count_tasks(TaskStatus.RUNNING) == 1
+        assert await manager.cancel_task(running)
