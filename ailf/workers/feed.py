@@ -68,6 +68,16 @@ def client_options(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def _was_cut(error: BaseException) -> bool:
+    """Whether a connection was made, and then cut off."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionResetError | BrokenPipeError) or "closed by server" in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
 class ResultFeed:
     """Listens to the channels that Celery's Redis back-end announces results on.
 
@@ -135,8 +145,10 @@ class ResultFeed:
     async def _connect_first(self) -> None:
         try:
             await self._connect()
-        except FAILURES:
-            # It may have been cut off in between; who is not there does not answer a second time either.
+        except FAILURES as error:
+            # Who is not there, or has a wrong certificate, is not asked twice.
+            if not _was_cut(error):
+                raise
             await self._disconnect()
             await self._connect()
 

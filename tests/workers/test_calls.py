@@ -353,7 +353,7 @@ async def test_a_connection_that_is_cut_at_a_beginning_fails_nobody(
         attempts += 1
         await connect()
         if attempts == 1:
-            raise redis.exceptions.ConnectionError("cut off")
+            raise redis.exceptions.ConnectionError("cut off") from ConnectionResetError()
 
     monkeypatch.setattr(feed, "_connect", cut_once)
     await feed.listen(b"first")
