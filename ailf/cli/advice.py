@@ -1,12 +1,12 @@
 """What a doctor says of a journal: decided from the facts, with nothing looked up."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ailf.async_tasks.journal.care.upkeep import Facts, Life
-from ailf.cli.words import counted, kept, size
+from ailf.async_tasks.journal.care.repair import Repaired, is_harmless, is_left_behind
+from ailf.async_tasks.journal.care.upkeep import MOST_FINDINGS, Facts, Life
+from ailf.cli.words import counted, kept, number, size
 
 LARGE_LOG_BYTES = 256 * 1024 * 1024
 """From which size on a write-ahead log says that somebody keeps it from being brought into the file."""
@@ -22,6 +22,8 @@ class Level(StrEnum):
     """How bad it is."""
 
     OK = "ok"
+    FIXED = "fixed"
+    """It was mended."""
     NOTE = "note"
     """Nothing is to be done."""
     WARNING = "warning"
@@ -39,36 +41,58 @@ class Finding:
     advice: str | None = None
 
 
-_ABOUT_AN_INDEX = re.compile("(missing from|wrong # of entries in|non-unique entry in) index ")
-"""How SQLite's check says that an index disagrees with its table (https://sqlite.org/pragma.html#pragma_integrity_check)."""
+FIX = "run `ailf journal doctor --fix`"
 
 
 def remedy(damage: Iterable[str]) -> str:
-    """What to do about damage: an index can be made anew, which is all that a backup would not give back."""
-    if all(map(_ABOUT_AN_INDEX.search, damage)):
-        return "say REINDEX in the sqlite3 shell"
-    return "run `ailf journal restore BACKUP`, or move it away and start anew"
+    """What to do about damage: much can be mended, which a backup would not give back."""
+    return FIX if is_harmless(damage) else "run `ailf journal restore BACKUP`, or move it away and start anew"
 
 
-def findings_about(facts: Facts, damage: Sequence[str]) -> list[Finding]:
-    """What there is to say, the worst first.
+def findings_about(facts: Facts, damage: Sequence[str], repaired: Repaired | None = None) -> list[Finding]:
+    """What there is to say, what was mended first, then the worst.
 
     Args:
         facts: about the journal.
         damage: what a check found.
+        repaired: what was mended before.
     """
     found = [
-        *(Finding(Level.ERROR, text, remedy(damage)) for text in damage),
+        *_about_damage(damage),
         *_about_owners(facts),
         *_about_the_file(facts),
         *(Finding(Level.NOTE, f"SQLite {facts.sqlite_version} lacks {what}") for what in facts.sqlite_lacks),
     ]
     if not damage:
         found.append(Finding(Level.OK, "no damage was found"))
+    if repaired is not None:
+        found += _about_repairs(repaired)
     if facts.revision == facts.newest_revision:
         found.append(Finding(Level.OK, f"the journal is at the newest revision, {facts.revision}"))
-    worst_first = [Level.ERROR, Level.WARNING, Level.NOTE, Level.OK]
+    worst_first = [Level.FIXED, Level.ERROR, Level.WARNING, Level.NOTE, Level.OK]
     return sorted(found, key=lambda finding: worst_first.index(finding.level))
+
+
+def _about_damage(damage: Sequence[str]) -> list[Finding]:
+    """What belongs to deleted tasks harms nobody, and is told in one line."""
+    left_behind = sum(map(is_left_behind, damage))
+    found = [Finding(Level.ERROR, text, remedy(damage)) for text in damage if not is_left_behind(text)]
+    if left_behind:
+        most = "or more " if left_behind == MOST_FINDINGS else ""
+        what = f"{left_behind} {most}events or log lines are of tasks that were deleted without them; they harm nothing"
+        found.append(Finding(Level.WARNING, what, remedy(damage)))
+    return found
+
+
+def _about_repairs(repaired: Repaired) -> list[Finding]:
+    told = []
+    if repaired.has_new_indexes:
+        told.append("the indexes were made anew")
+    if repaired.left_behind:
+        told.append(f"{repaired.left_behind} events and log lines of deleted tasks were deleted")
+    if repaired.failed:
+        told.append(f"{number(repaired.failed, 'task')} of dead processes marked as failed")
+    return [Finding(Level.FIXED, text) for text in told]
 
 
 def _about_owners(facts: Facts) -> list[Finding]:
@@ -76,10 +100,14 @@ def _about_owners(facts: Facts) -> list[Finding]:
     lost = sum(owner.unfinished for owner in dead)
     unknown = [owner for owner in facts.owners if owner.life is Life.UNKNOWN and owner.unfinished]
     living = [owner for owner in facts.owners if owner.life is Life.ALIVE]
-    found = [Finding(Level.OK, f"{len(living)} managers are at work on it")]
-    if dead:
-        what = f"{len(dead)} dead processes left {lost} unfinished tasks"
+    found = [Finding(Level.OK, f"{number(len(living), 'manager')} at work on it")]
+    if lost:
+        what = f"dead processes left {number(lost, 'unfinished task')}"
         found.append(Finding(Level.WARNING, what, "run `ailf journal recover`, or start a program on it"))
+    elif dead:
+        found.append(
+            Finding(Level.NOTE, f"{number(len(dead), 'manager')} ended without a stop, with nothing unfinished")
+        )
     for owner in unknown:
         what = (
             f"nobody can tell from here whether pid {owner.pid} on {owner.host} is alive, "

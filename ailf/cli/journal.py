@@ -7,12 +7,13 @@ import click
 
 from ailf.async_tasks.journal.care import restore as restoring
 from ailf.async_tasks.journal.care import upkeep
+from ailf.async_tasks.journal.care.repair import is_harmless, repair
 from ailf.cli import shapes
 from ailf.cli.advice import Finding, Level, findings_about, remedy
 from ailf.cli.codes import JOURNAL_TROUBLE, NOTHING
 from ailf.cli.groups import Group, examples
 from ailf.cli.options import journal_option, json_option
-from ailf.cli.words import columns, counted, harmless, kept, size
+from ailf.cli.words import columns, counted, harmless, kept, number, size
 
 
 @click.group(name="journal", cls=Group, epilog=examples("journal info", "journal doctor"))
@@ -86,7 +87,8 @@ def check(*, journal: Path, full: bool, as_json: bool) -> int:
         click.echo(shapes.text_of({"whole": not findings, "findings": findings}, indent=2))
     elif findings:
         click.echo("\n".join(map(harmless, findings)))
-        click.echo(f"ailf: The journal is damaged: {remedy(findings)}.", err=True)
+        what = "What was found is harmless" if is_harmless(findings) else "The journal is damaged"
+        click.echo(f"ailf: {what}: {remedy(findings)}.", err=True)
     else:
         click.echo("The journal is whole.")
     return JOURNAL_TROUBLE if findings else 0
@@ -114,7 +116,9 @@ def restore(*, backup: Path, journal: Path) -> None:
     """
     done = restoring.restore(journal, backup)
     kept = f"; the replaced journal is {harmless(str(done.aside))}" if done.aside is not None else ""
-    click.echo(f"Restored from {harmless(str(backup))}; {done.failed} unfinished tasks marked as failed{kept}.")
+    click.echo(
+        f"Restored from {harmless(str(backup))}; {number(done.failed, 'unfinished task')} marked as failed{kept}."
+    )
 
 
 @group.command(epilog=examples("journal vacuum", "--journal night.db journal vacuum"))
@@ -130,16 +134,21 @@ def vacuum(*, journal: Path) -> None:
 @journal_option
 def recover(*, journal: Path, owner_id: str | None) -> None:
     """Mark the unfinished tasks of dead processes as failed now; the living ones' are left alone."""
-    click.echo(f"{upkeep.recover(journal, owner_id)} tasks marked as failed.")
+    click.echo(f"{number(upkeep.recover(journal, owner_id), 'task')} marked as failed.")
 
 
-@group.command(epilog=examples("journal doctor", "journal doctor --full --json"))
+@group.command(epilog=examples("journal doctor", "journal doctor --full --fix"))
 @click.option("--full", is_flag=True, help="With a full check for damage.")
+@click.option("--fix", is_flag=True, help="Mend what is harmless: nothing is lost that anybody could still read.")
 @journal_option
 @json_option
-def doctor(*, journal: Path, full: bool, as_json: bool) -> int:
+def doctor(*, journal: Path, full: bool, fix: bool, as_json: bool) -> int:
     """Look all of it over, and say what to do; the exit code is 1 where there is something, 3 where it is damaged."""
-    findings = findings_about(upkeep.facts(journal), upkeep.check(journal, full=full))
+    damage, repaired = upkeep.check(journal, full=full), None
+    if fix:
+        repaired = repair(journal, damage)
+        damage = upkeep.check(journal, full=full)
+    findings = findings_about(upkeep.facts(journal), damage, repaired)
     if as_json:
         click.echo(shapes.text_of([asdict(finding) for finding in findings], indent=2))
     else:

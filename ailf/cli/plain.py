@@ -7,8 +7,8 @@ from datetime import datetime
 from textwrap import indent
 
 from ailf.async_tasks.journal.reading.reports import Branch, NameStats, Now
-from ailf.async_tasks.model import LogLine, TaskEvent, TaskInfo
-from ailf.async_tasks.states import ResultFormat, TaskStatus
+from ailf.async_tasks.model import LogLine, TaskEvent, TaskInfo, failure_text
+from ailf.async_tasks.states import Reason, ResultFormat, TaskStatus
 from ailf.cli import gantt
 from ailf.cli.words import columns, fitted, harmless, length, local, padded, shortened
 
@@ -29,13 +29,17 @@ def outcome(info: TaskInfo) -> str:
         case TaskStatus.COMPLETED:
             return result_text(info, LINE_CHARACTERS)
         case TaskStatus.FAILED:
-            what = f"{info.error_type}: {info.error}" if info.error_type else info.error or ""
-            return what if info.reason == "error" else f"{info.reason}: {info.error}"
+            return failure(info) if info.reason is Reason.ERROR else f"{info.reason}: {info.error}"
         case TaskStatus.CANCELLED:
             return str(info.reason)
         case _:
             asked = "cancelling; " if info.cancel_requested_at else ""
             return asked + (info.progress_message or "")
+
+
+def failure(info: TaskInfo) -> str:
+    """Why a task failed: what ailf says of it is whole as it is, and what it raised has a type."""
+    return failure_text(info.error_type if info.reason is Reason.ERROR else None, info.error or "")
 
 
 def result_text(info: TaskInfo, most: int, *, indent: int | None = None) -> str:
@@ -121,13 +125,13 @@ def details(info: TaskInfo, owner: str, *, gone: bool = False) -> Iterator[tuple
         ("metadata", json.dumps(dict(info.metadata), ensure_ascii=False) if info.metadata else None),
         ("parent", info.parent_id),
         ("owner", owner),
-        ("error", f"{info.error_type}: {info.error}" if info.error_type else info.error),
+        ("error", failure(info)),
     ]
     for label, text in told:
         if text:
             yield label, harmless(text, lines=label == "error")
     if info.status is TaskStatus.COMPLETED:
-        label = "result" if info.result_format is ResultFormat.JSON else "result (repr)"
+        label = "result" if info.result_format is ResultFormat.JSON else f"result ({info.result_format})"
         yield label, harmless(result_text(info, RESULT_CHARACTERS, indent=2), lines=True)
 
 

@@ -150,6 +150,11 @@ def counted(tasks: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {status}" for status, number in tasks.items())
 
 
+def number(how_many: int, what: str) -> str:
+    """So many of something, in words."""
+    return f"{how_many} {what}" if how_many == 1 else f"{how_many} {what}s"
+
+
 def short_id(task_id: str) -> str:
     """The end of an id, which tells it from its neighbours: a UUID of version 7 begins with the time."""
     return task_id[-12:] if len(task_id) == 36 and task_id.count("-") == 4 else task_id  # noqa: PLR2004 - a UUID's

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -70,7 +71,7 @@ def test_recover_fails_the_tasks_of_the_dead(full: Path, ailf: Ailf) -> None:
     assert (warned.exit_code, "run `ailf journal recover`" in warned.stdout) == (1, True)
     with closing(sqlite3.connect(full)) as other:
         other.execute("SELECT count(*) FROM tasks").fetchall()
-        assert ailf("journal", "recover").stdout == "1 tasks marked as failed.\n"
+        assert ailf("journal", "recover").stdout == "1 task marked as failed.\n"
     assert json.loads(ailf("tasks", "show", "lost", "--json").stdout)["reason"] == "process_died"
     assert json.loads(ailf("tasks", "show", "lost", "--json").stdout)["owner"]["life"] == "dead"
     assert json.loads(ailf("tasks", "show", "ba-runs", "--json").stdout)["status"] == "running"
@@ -127,7 +128,7 @@ def test_check_finds_damage(full: Path, ailf: Ailf) -> None:
 
 
 def test_an_index_that_disagrees_is_made_anew(full: Path, ailf: Ailf) -> None:
-    """No backup is asked for: the advice is to say REINDEX, which mends it."""
+    """No backup is asked for: the doctor mends it."""
     with closing(sqlite3.connect(full, isolation_level=None)) as connection:
         connection.execute("CREATE INDEX partial ON tasks (name) WHERE status = 'running'")
         connection.execute("PRAGMA writable_schema=ON")
@@ -137,10 +138,71 @@ def test_an_index_that_disagrees_is_made_anew(full: Path, ailf: Ailf) -> None:
     found = ailf("journal", "check", "--full")
     assert found.exit_code == 3
     assert "missing from index partial" in found.stdout
-    assert "say REINDEX" in found.stderr
-    with closing(sqlite3.connect(full, isolation_level=None)) as connection:
-        connection.execute("REINDEX")
+    assert "doctor --fix" in found.stderr
+    fixed = ailf("journal", "doctor", "--full", "--fix")
+    assert "the indexes were made anew" in fixed.stdout
     assert ailf("journal", "check", "--full").stdout == "The journal is whole.\n"
+
+
+def test_what_is_harmless_is_mended(full: Path, ailf: Ailf) -> None:
+    """Events that a deletion without foreign keys and triggers left behind: no error, no backup, a word mends them."""
+    with closing(sqlite3.connect(full, isolation_level=None)) as connection:
+        [(trigger,)] = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'tasks_take_all_along'")
+        connection.execute("DROP TRIGGER tasks_take_all_along")
+        connection.execute("DELETE FROM tasks WHERE status = 'failed'")
+        connection.execute(trigger)
+        [(left,)] = connection.execute("SELECT count(*) FROM task_events WHERE task_id NOT IN (SELECT id FROM tasks)")
+    assert left
+    told = ailf("journal", "doctor")
+    assert (told.exit_code, "ailf journal doctor --fix" in told.stdout, "restore" in told.stdout) == (1, True, False)
+    checked = ailf("journal", "check")
+    assert (checked.exit_code, "harmless" in checked.stderr) == (3, True)
+    fixed = json.loads(ailf("journal", "doctor", "--fix", "--json").stdout)
+    assert [one["text"] for one in fixed if one["level"] == "fixed"] == [
+        f"{left} events and log lines of deleted tasks were deleted",
+        "2 tasks of dead processes marked as failed",
+    ]
+    again = ailf("journal", "doctor", "--fix")
+    assert (again.exit_code, "fixed" in again.stdout) == (0, False)
+    assert ailf("journal", "check", "--full").stdout == "The journal is whole.\n"
+
+
+def test_nothing_is_mended_in_what_is_damaged(full: Path, ailf: Ailf) -> None:
+    """Whoever restores a backup wants to look at what is there first."""
+    with closing(sqlite3.connect(full)) as connection, connection:
+        connection.execute("UPDATE tasks SET owner_id = 'nobody' WHERE id = 'bb-waits'")
+    told = ailf("journal", "doctor", "--fix")
+    assert (told.exit_code, "fixed" in told.stdout, "restore BACKUP" in told.stdout) == (3, False, True)
+
+
+async def test_a_forgotten_stop_is_nothing_to_worry_about(journal: Path, ailf: Ailf) -> None:
+    """A notebook that was closed without one: nothing was unfinished, and nothing is to be done."""
+    async with TaskManager(journal):
+        pass
+    here = owners.this_process()
+    with closing(sqlite3.connect(journal, isolation_level=None)) as connection:
+        identity = {"boot_id": here.boot_id, "process_started": 1, "pid_namespace": here.pid_namespace}
+        insert(connection, "owners", OWNER | identity | {"id": "dead", "pid": 2**22 + 1})
+    told = ailf("journal", "doctor")
+    assert (told.exit_code, "1 manager ended without a stop" in told.stdout) == (0, True)
+    assert "0 managers at work on it" in told.stdout
+
+
+def test_a_journal_that_was_dumped_says_how_to_get_its_mark_back(full: Path, tmp_path: Path, ailf: Ailf) -> None:
+    """The pragma that the error names makes it a journal again."""
+    copy = tmp_path / "copy.db"
+    with closing(sqlite3.connect(full)) as connection, closing(sqlite3.connect(copy)) as other:
+        other.executescript("\n".join(connection.iterdump()))
+    refused = ailf("journal", "info", "--journal", copy)
+    pragma = re.search(r"PRAGMA application_id=\d+", refused.stderr)
+    assert refused.exit_code == 3
+    assert pragma is not None
+    with closing(sqlite3.connect(copy)) as other:
+        other.execute(pragma[0])
+    assert json.loads(ailf("tasks", "list", "--journal", copy, "--json").stdout) == json.loads(
+        ailf("tasks", "list", "--json").stdout
+    )
+    assert ailf("journal", "check", "--full", "--journal", copy).exit_code == 0
 
 
 def test_a_backup_is_consistent_while_somebody_writes(full: Path, ailf: Ailf, tmp_path: Path) -> None:

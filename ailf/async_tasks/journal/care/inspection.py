@@ -135,11 +135,25 @@ def assert_is_journal(path: Path) -> None:
                 f"{path} is no SQLite database: it was left as it was; name another path for the journal."
             ) from error
         raise
+    if application_id == 0 and ask(path, _has_our_tables, is_ours=False):
+        raise NotAJournalError(
+            f"{path} has a journal's tables and has lost the mark of one, as a copy by .dump does: it was left as it "
+            f"was. Say PRAGMA application_id={APPLICATION_ID} in the sqlite3 shell to bring that back; "
+            "`ailf journal backup` makes copies that keep it."
+        )
     if application_id != APPLICATION_ID:
         raise NotAJournalError(
             f"{path} is a SQLite database of another program ({_tables(path)}application_id {application_id}): "
             "it was left as it was; name another path for the journal."
         )
+
+
+def _has_our_tables(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("SELECT tasks.owner_id, seq FROM tasks, task_events, owners, alembic_version LIMIT 0")
+    except sqlite3.Error:
+        return False
+    return True
 
 
 def _tables(path: Path) -> str:

@@ -122,7 +122,12 @@ def _looking(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[sqlite3.Connection]:
+def writing(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that writes.
+
+    Raises:
+        JournalError: what was done with it failed.
+    """
     with translated(path, "written"), closing(connect(path, Access.WRITE)) as connection:
         yield connection
 
@@ -251,7 +256,7 @@ def vacuum(path: Path) -> tuple[int, int]:
     """
     require(path)
     before = path.stat().st_size
-    with _writing(path) as connection:
+    with writing(path) as connection:
         # In a file beside it, not in memory: it is as large as the journal.
         connection.execute("PRAGMA temp_store=DEFAULT")
         connection.execute("VACUUM")
@@ -273,7 +278,7 @@ def recover(path: Path, owner_id: str | None = None) -> int:
     """
     require_current(path)
     here = owners.this_process()
-    with _writing(path) as connection:
+    with writing(path) as connection:
         if owner_id is not None:
             return recovery.recover_owner(connection, path, here, owner_id)
         found = recovery.recover(connection, path, here)
@@ -305,7 +310,7 @@ def prune(path: Path, before: datetime, statuses: list[TaskStatus]) -> int:
     """
     require_current(path)
     deleted = 0
-    with _writing(path) as connection:
+    with writing(path) as connection:
         for status in statuses:
             while not (step := retention.prune_step(connection, status, before)).is_last:
                 deleted += step.deleted
@@ -322,7 +327,7 @@ def ask_to_cancel(path: Path, task_id: str) -> bool:
         JournalError: the journal cannot be written.
     """
     require_current(path)
-    with _writing(path) as connection:
+    with writing(path) as connection:
         return request_cancel(connection, task_id)
 
 
