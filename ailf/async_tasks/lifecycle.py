@@ -1,6 +1,9 @@
 """A manager's way from its start to its stop, and back: whatever is cut short on it, nothing is left half-open."""
 
+import _thread
 import asyncio
+import time
+import weakref
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -8,12 +11,16 @@ from types import TracebackType
 from typing import Self
 
 from ailf.async_tasks import arguments
+from ailf.async_tasks.guard import log
 from ailf.async_tasks.journal import Journal
 from ailf.async_tasks.running import Observer
 from ailf.async_tasks.session import Session, in_own_thread, journal_opening
 from ailf.async_tasks.settings import Settings
 from ailf.async_tasks.states import TaskStatus
 from ailf.errors import AilfError, ManagerError, NotStartedError
+
+LOOK_SECONDS = 0.5
+"""How often it is looked whether the event loop of a forgotten manager is closed."""
 
 
 class Lifecycle:
@@ -32,6 +39,7 @@ class Lifecycle:
         self._starting: asyncio.Future[Journal] | None = None
         self._starters = 0
         self._stopping: asyncio.Task[None] | None = None
+        self._forgetting: weakref.finalize[..., Lifecycle] | None = None
 
     def __repr__(self) -> str:
         """The journal, whether it is started, and how many tasks it has."""
@@ -83,6 +91,9 @@ class Lifecycle:
         if not opening.cancelled() and opening.exception() is None:
             self._session = Session(opening.result(), opening.get_loop(), self._settings, self._observers)
             self._session.begin()
+            self._forgetting = weakref.finalize(self, _forgotten, self._session)
+            # At the end of the program the journal sees to itself.
+            self._forgetting.atexit = False
 
     async def stop(self, drain: float | timedelta = 0) -> None:
         """End every task, write how each ended, and free the journal.
@@ -121,8 +132,12 @@ class Lifecycle:
         try:
             await session.end(drain)
         finally:
-            self._session = None
-            self._stopping = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._session = self._stopping = None
+        if self._forgetting is not None:
+            self._forgetting.detach()
 
     async def _put_in_order(self) -> None:
         """Close what a closed event loop has left open; nobody else can any more."""
@@ -133,7 +148,7 @@ class Lifecycle:
         if session is not None and session.loop.is_closed():
             # A forked child has a copy of it, which is the parent's to close.
             session.assert_not_inherited()
-            self._session = self._stopping = None
+            self._let_go()
             await in_own_thread(session.abandon)
 
     async def __aenter__(self) -> Self:
@@ -170,7 +185,9 @@ class Lifecycle:
         session = self._started()
         if session.loop is not asyncio.get_running_loop():
             raise ManagerError(
-                "The manager was started on another event loop; use it there, or make one for this loop."
+                "The manager was started on an event loop that is closed; call `await manager.start()` on this one."
+                if session.loop.is_closed()
+                else "The manager was started on another event loop; use it there, or make one for this loop."
             )
         return session
 
@@ -180,3 +197,20 @@ class Lifecycle:
         if self._stopping is not None:
             raise NotStartedError("The manager is stopping, and takes nothing new.")
         return session
+
+
+def _forgotten(session: Session) -> None:
+    """Have a session closed whose manager nobody has any more, once its event loop is."""
+    if not session.journal.is_inherited:
+        # Not by threading, whose locks may be held by whoever is interrupted by this.
+        _thread.start_new_thread(_close_in_time, (session,))
+
+
+def _close_in_time(session: Session) -> None:
+    # Until then its tasks run on.
+    while not session.loop.is_closed():
+        time.sleep(LOOK_SECONDS)
+    try:
+        session.abandon()
+    except Exception:  # noqa: BLE001 - nobody else would hear of it
+        log.exception("A manager that nobody stopped could not be closed; its journal is freed when the program ends.")
