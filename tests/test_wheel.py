@@ -1,6 +1,7 @@
 """The wheel: installed by itself, it makes and upgrades a journal with no checkout at hand."""
 
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -50,6 +51,18 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pip(python: Path, *arguments: object) -> str:
     """Run the pip of this environment on another one, which then needs none of its own."""
     return run(sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python, *arguments).stdout
+
+
+def test_the_source_distribution_holds_what_its_tests_need(tmp_path: Path) -> None:
+    """Whoever packages it runs the suite from there: every folder that the tests look into comes along."""
+    run(sys.executable, "-m", "build", "--sdist", "--outdir", tmp_path, TOP)
+    [file] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for folder in ("ailf", "benchmarks", "docs", "examples", "migrations", "tests"):
+        there = {path.relative_to(TOP) for path in (TOP / folder).rglob("*.*") if path.suffix in {".py", ".md", ".gz"}}
+        assert sorted(str(path) for path in there if str(path) not in names) == []
+    assert names >= {"pyproject.toml", "alembic.ini", "noxfile.py", "README.md", "CHANGELOG.md", "LICENSE"}
 
 
 def test_the_wheel_holds_the_package_and_its_migrations_alone(wheel: Path) -> None:
