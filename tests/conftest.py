@@ -6,9 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ailf.async_tasks import TaskManager
 from ailf.async_tasks.journal.writing import commit
+
+# How long an example takes says more about the machine than about what is tried.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 PATIENCE_SECONDS = 30.0
 """How long a test waits for what must happen; far longer than it takes on a busy machine."""
