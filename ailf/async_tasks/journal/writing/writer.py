@@ -43,6 +43,9 @@ FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 2.0
 """... up to this: a disk that has room again is noticed soon, and one that has none is left in peace."""
 
+LINES_GATHER_SECONDS = 0.01
+"""How long lines of logs wait for others, unless anything else comes meanwhile."""
+
 CLOSING_PATIENCE_SECONDS = 10.0
 """How long a closing writer goes on trying to write what it still has: the one bound of every wait for a stop."""
 
@@ -183,6 +186,9 @@ class Writer:
         while not self._is_over():
             try:
                 self._backlog.gather(self._pause())
+                if self._has_lines_alone:
+                    # For lines nobody waits, and whoever logs once logs again: fewer commits leave more to the others.
+                    self._backlog.gather(LINES_GATHER_SECONDS)
                 if self._is_due():
                     self._turn()
             except BaseException as error:  # noqa: BLE001 - the thread outlives whatever happens in it
@@ -198,6 +204,10 @@ class Writer:
     def _is_idle(self) -> bool:
         """Whether nothing waits; a line may, though the call that told of it was heard while a lock was waited for."""
         return self._backlog.is_empty and not len(self._lines)
+
+    @property
+    def _has_lines_alone(self) -> bool:
+        return self._closing_at is None and self._trouble is None and self._backlog.is_empty and len(self._lines) > 0
 
     def _pause(self) -> float | None:
         """For how many seconds there is nothing to do; None until something comes."""
