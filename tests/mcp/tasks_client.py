@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -128,14 +129,21 @@ def over_stdio(journal: Path, *arguments: str, tasks: bool = True, mode: str = "
     return client_of(StdioServerParameters(command=sys.executable, args=command, cwd=str(TOP)), tasks=tasks, mode=mode)
 
 
+def first_line(process: subprocess.Popen[str]) -> str:
+    """The first line that a process prints, which it is not waited for without end."""
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], 2 * PATIENCE_SECONDS)
+    assert ready, "nothing was printed"
+    return process.stdout.readline()
+
+
 @contextmanager
 def serving(journal: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A server over streamable HTTP: its address, and its process."""
     command = [sys.executable, *SERVER, str(journal), "http", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=TOP, env=dict(os.environ)) as server:
         try:
-            assert server.stdout is not None
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}/mcp", server
+            yield f"http://127.0.0.1:{int(first_line(server))}/mcp", server
         finally:
             server.send_signal(signal.SIGKILL)
             server.wait(timeout=PATIENCE_SECONDS)

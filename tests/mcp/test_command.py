@@ -14,6 +14,7 @@ from mcp_types import TextContent, TextResourceContents
 from ailf.async_tasks import TaskManager
 from tests.async_tasks.journal.support import attempt, snapshot
 from tests.mcp.conftest import answer, asking, complaint
+from tests.mcp.tasks_client import first_line
 
 
 async def test_a_journal_that_is_not_there_yet(journal: Path) -> None:
@@ -78,20 +79,20 @@ def test_it_ends_with_whoever_started_it(full: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", "ailf", "mcp", "--journal", str(full)]
     ended = subprocess.run(command, input="", capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        server.stdin.write(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
-        server.stdin.flush()
-        assert server.stdout.readline()
-        server.send_signal(signal.SIGINT)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as server:
         try:
+            assert server.stdin is not None
+            server.stdin.write('{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
+            server.stdin.flush()
+            assert first_line(server)
+            server.send_signal(signal.SIGINT)
             # Its thread that reads goes with the input.
             _, complaints = server.communicate(timeout=60)
         finally:
             server.kill()
     assert server.returncode in (0, 130, -signal.SIGINT)
-    assert b"Traceback" not in complaints
+    assert "Traceback" not in complaints
 
 
 def test_without_its_libraries(tmp_path: Path) -> None:
