@@ -48,11 +48,12 @@ async def test_a_server_that_was_restarted_is_found_again(private_server: Privat
     news: list[Reconnection] = []
     async with (
         AsyncRedisClient(private_server.url) as client,
-        RedisPubSub(client, on_reconnect=news.append, timeout=0.2) as pubsub,
+        RedisPubSub(client, on_reconnect=news.append) as pubsub,
     ):
         await pubsub.subscribe("kept", lambda _, message: got.append(message))
         private_server.stop()
         await until(lambda: not pubsub.is_listening)
+        pubsub._timeout = 0.2
         with pytest.raises(RedisConnectionError, match="did not confirm"):
             await pubsub.subscribe("meanwhile", print)
         assert await pubsub.unsubscribe("nothing") is False
@@ -99,7 +100,7 @@ async def test_a_server_that_falls_silent_counts_as_lost(
 ) -> None:
     """A connection that is open and dead is noticed by the heartbeat, and made anew."""
     news: list[Reconnection] = []
-    options = {"socket_timeout": 0.2, "socket_connect_timeout": 0.2}
+    options = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
     async with (
         AsyncRedisClient(private_server.url, **options) as client,
         RedisPubSub(client, heartbeat=0.1, on_reconnect=news.append) as pubsub,
@@ -194,12 +195,13 @@ async def pings(client: AsyncRedisClient) -> int:
     return int((await client.redis.info("commandstats"))["cmdstat_ping"]["calls"])
 
 
-async def test_an_idle_connection_is_left_alone(redis_url: str, channel: str) -> None:
+async def test_an_idle_connection_is_left_alone(redis_url: str, channel: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The heartbeat's question is answered, so nothing is made anew."""
+    monkeypatch.setattr("ailf.messaging.redis.link.PING_INTERVAL", 0.05)
     news: list[Reconnection] = []
     async with (
         AsyncRedisClient(redis_url) as client,
-        RedisPubSub(client, heartbeat=0.05, on_reconnect=news.append) as pubsub,
+        RedisPubSub(client, on_reconnect=news.append) as pubsub,
     ):
         await pubsub.subscribe(channel, print)
         for _ in range(3):

@@ -70,13 +70,16 @@ async def test_a_refusal_is_never_held_against_a_new_call(bob: Administrator) ->
         assert pubsub.is_listening
 
 
-async def test_a_forbidden_ping_is_a_sign_of_life(bob: Administrator, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_forbidden_ping_is_a_sign_of_life(
+    bob: Administrator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The connection stays, and messages go on."""
+    monkeypatch.setattr("ailf.messaging.redis.link.PING_INTERVAL", 0.05)
     got: list[str] = []
     told: list[Reconnection] = []
     async with (
         AsyncRedisClient(bob.url) as client,
-        RedisPubSub(client, heartbeat=0.1, on_reconnect=told.append) as pubsub,
+        RedisPubSub(client, on_reconnect=told.append) as pubsub,
     ):
         await pubsub.subscribe("jobs", lambda _, message: got.append(message))
         bob.set("-ping")
