@@ -29,6 +29,7 @@ CREATE TABLE owners (
   retention TEXT,         -- for how many seconds its tasks are kept, by end state, as JSON; a state that is missing is
                           -- kept for ever; NULL: not known
   found_dead_at TEXT,     -- when a recovery found that it had died without a stop
+  lock_inode INTEGER,     -- the number of its lock file: one that was put in its place proves nothing; NULL: not known
   PRIMARY KEY (id),
   CONSTRAINT retention_is_json CHECK (retention IS NULL OR json_valid(retention))
 ) STRICT"""

@@ -136,12 +136,12 @@ class Journal:
         warn_of_shared_file_system(path)
         owner = owners.this_process()
         lock = OwnerLock(path, owner.id)
-        rounds = Rounds(path, owner, lock, retention)
         with opening(path), translated(path, "opened"):
             # The lock comes before the row: an owner that others can see is one they can judge.
             # Nobody else has a use for it, but a recovery may look at it for a moment.
             if not lock.acquire(LOCK_PATIENCE_SECONDS):
                 raise JournalError(f"The lock {lock.file} is held by another program; start again.")
+            owner = replace(owner, lock_inode=lock.inode)
             try:
                 door = Door(path, durability)
                 try:
@@ -150,7 +150,8 @@ class Journal:
                     owners.register(door.connection, owner, policy_text(retention))
                     assert_still_current(door.connection, path)
                     paths = _indexes_made(path, door.connection, indexed)
-                    if recovery.recover(door.connection, path, owner).unknown:
+                    found = recovery.recover(door.connection, path, owner)
+                    if found.unknown or found.without_lock:
                         # One more proof can be had while this process has no connection to the journal.
                         door.close()
                         with migration_lock(path):
@@ -178,7 +179,7 @@ class Journal:
             lock=lock,
             door=door,
             pulse=pulse,
-            rounds=rounds,
+            rounds=Rounds(path, owner, lock, retention),
             indexed=paths,
             temporary=temporary,
         )

@@ -5,8 +5,9 @@ the process ends, however it ends, and keeps it while the process is stopped or 
 journal run on one kernel, since its write-ahead log is memory that they share: a lock that can be taken
 proves death, whatever the host is called now and whichever boot this is.
 
-Where the file of the lock is gone, or is where a lock says nothing, the process is looked for: by its pid
-together with the time at which it started and its namespace of pids, since a pid alone may be anybody's.
+Where the file of the lock is gone, or another one is in its place, or a lock says nothing, the process is looked
+for: by its pid together with the time at which it started and its namespace of pids, since a pid alone may be
+anybody's.
 """
 
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ class Owner:
     process_started: int | None = None
     """In clock ticks after the boot; None where that is not known."""
     pid_namespace: str | None = None
+    lock_inode: int | None = None
+    """The number of the lock file that it made itself; None where that is not known."""
 
 
 class Lock(Enum):
@@ -34,7 +37,7 @@ class Lock(Enum):
     """Somebody has it; or the file may not be opened, and so it may be that somebody has."""
     FREE = auto()
     GONE = auto()
-    """There is no such file: somebody removed it, or the journal is a copy that was made without it."""
+    """The file that the owner made is not there: somebody removed or replaced it, or the journal is a copy."""
     MUTE = auto()
     """It can be taken, on a file system that is shared with other machines, whose locks it does not show."""
 

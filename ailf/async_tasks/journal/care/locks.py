@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,11 +35,24 @@ def beside_journal(journal: Path, file: Path) -> FileLock:
 class OwnerLock:
     """The lock of one owner: held by the owner itself, or taken by whoever finds it dead."""
 
-    def __init__(self, journal: Path, owner_id: str) -> None:
+    def __init__(self, journal: Path, owner_id: str, inode: int | None = None) -> None:
+        """Name it; nothing is done yet.
+
+        Args:
+            journal: the journal.
+            owner_id: whose lock it is.
+            inode: the number of the file that the owner made, as its row says it; None for any file.
+        """
         self.file = owners_folder(journal) / f"{owner_id}{LOCK_SUFFIX}"
         self._journal = journal
+        self._made = inode
         self._lock: FileLock | None = None
         self._place: Place | None = None
+
+    @property
+    def inode(self) -> int | None:
+        """The number of the file of a lock that is held."""
+        return self._place[1] if self._place is not None else None
 
     def acquire(self, patience: float = 0) -> bool:
         """Take the lock, unless somebody holds it.
@@ -73,6 +87,9 @@ class OwnerLock:
             # Somebody removed it meanwhile: what was locked is a file that was made for it.
             self.release()
             return Lock.GONE
+        if not _is_made_by_owner(found, self._made):
+            self.release(remove=False)
+            return Lock.GONE
         return Lock.FREE
 
     def look_after(self) -> bool:
@@ -90,8 +107,13 @@ class OwnerLock:
         anew = self.file.with_name(f"{self.file.name}.new")
         lock = beside_journal(self._journal, anew)
         lock.acquire(timeout=0)
-        give_to_owner_of(self._journal, anew)
-        anew.replace(self.file)
+        try:
+            give_to_owner_of(self._journal, anew)
+            anew.replace(self.file)
+        except OSError:
+            anew.unlink()
+            lock.release()
+            raise
         self._lock.release()
         self._lock, self._place = lock, _place_of(self.file)
         return True
@@ -108,28 +130,46 @@ class OwnerLock:
         self._lock = None
 
 
-def probe(journal: Path, owner_id: str) -> Lock:
-    """What became of the lock of an owner, found without making, changing or removing a file."""
+def probe(journal: Path, owner_id: str, inode: int | None = None) -> Lock:
+    """What became of the lock of an owner, found without making, changing or removing a file.
+
+    Args:
+        journal: the journal.
+        owner_id: whose lock it is.
+        inode: the number of the file that the owner made, as its row says it; None for any file.
+    """
     file = owners_folder(journal) / f"{owner_id}{LOCK_SUFFIX}"
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        if _place_of(file) is None:
+            return Lock.GONE
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return Lock.GONE
     except OSError:
         return Lock.HELD
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        found = os.fstat(descriptor)
     except OSError:
         return Lock.HELD
     finally:
         os.close(descriptor)
-    return Lock.FREE
+    return Lock.FREE if _is_made_by_owner((found.st_dev, found.st_ino), inode) else Lock.GONE
+
+
+def _is_made_by_owner(found: Place, made: int | None) -> bool:
+    """Whether a lock file is the one that its owner holds until it ends, and not one that was put in its place."""
+    return made is None or found[1] == made
 
 
 def _place_of(file: Path) -> Place | None:
-    """Which file is there; None where there is none."""
+    """Which file is there; None where there is none, or what is no file.
+
+    Raises:
+        OSError: nobody can tell.
+    """
     try:
-        found = file.stat()
-    except FileNotFoundError:
+        found = file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_dev, found.st_ino
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None

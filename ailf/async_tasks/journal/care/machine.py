@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +110,26 @@ def look_for(owner: Owner, here: Owner) -> Process:
     if found.is_over or found.started != owner.process_started:
         return Process.ENDED
     return Process.RUNS
+
+
+def is_open_elsewhere(file: Path) -> bool:
+    """Whether another process has a file open, as far as that is shown to this user."""
+    here = str(os.getpid())
+    with suppress(OSError):
+        wanted = file.stat()
+        for process in PROCESSES_FOLDER.iterdir():
+            if process.name.isdigit() and process.name != here and _has_open(process, wanted):
+                return True
+    return False
+
+
+def _has_open(process: Path, wanted: os.stat_result) -> bool:
+    with suppress(OSError):
+        for descriptor in (process / "fd").iterdir():
+            with suppress(OSError):
+                if os.path.samestat(descriptor.stat(), wanted):
+                    return True
+    return False
 
 
 def _exists(pid: int) -> bool:

@@ -40,6 +40,7 @@ _IDENTITY = (
     owners.c.boot_id,
     owners.c.process_started,
     owners.c.pid_namespace,
+    owners.c.lock_inode,
 )
 _IS_OPEN = and_(owners.c.stopped_at.is_(None), owners.c.found_dead_at.is_(None))
 _INSERT_OWNER = named(
@@ -59,7 +60,8 @@ _OPEN_OWNERS = named(
     select(*_IDENTITY, owners.c.started_at, owners.c.retention).where(_IS_OPEN).order_by(owners.c.started_at)
 )
 _OPEN_OWNERS_BEFORE = """\
-SELECT id, pid, host, boot_id, NULL, NULL, started_at, NULL FROM owners WHERE stopped_at IS NULL ORDER BY started_at"""
+SELECT id, pid, host, boot_id, NULL, NULL, NULL, started_at, NULL
+FROM owners WHERE stopped_at IS NULL ORDER BY started_at"""
 _FAIL_EVENTS = named(
     insert(task_events).from_select(
         ["task_id", "at", "kind", "message"],
@@ -85,7 +87,7 @@ _OWNER = owners.c.id == bindparam("owner")
 _STOP_OWNER = named(update(owners).where(_OWNER).values(stopped_at=bindparam("at")))
 _FIND_OWNER_DEAD = named(update(owners).where(_OWNER, _IS_OPEN).values(found_dead_at=bindparam("at")))
 _FIND_OWNER_ALIVE = named(
-    update(owners).where(_OWNER, owners.c.found_dead_at.is_not(None)).values(found_dead_at=literal_column("NULL"))
+    update(owners).where(_OWNER).values(found_dead_at=literal_column("NULL"), lock_inode=bindparam("inode"))
 )
 
 
@@ -106,6 +108,7 @@ def register(connection: sqlite3.Connection, owner: Owner, retention: str | None
             "boot_id": owner.boot_id,
             "process_started": owner.process_started,
             "pid_namespace": owner.pid_namespace,
+            "lock_inode": owner.lock_inode,
             "started_at": time_text(datetime.now(UTC)),
             "retention": retention,
         },
@@ -123,8 +126,8 @@ def unregister(connection: sqlite3.Connection, owner: Owner) -> int:
 
 
 def return_to_life(connection: sqlite3.Connection, owner: Owner) -> None:
-    """Take back that the owner was found dead, if somebody said so while its lock file was gone."""
-    connection.execute(_FIND_OWNER_ALIVE, {"owner": owner.id})
+    """Write which lock file is the owner's now; if it was found dead while that was gone, take that back."""
+    connection.execute(_FIND_OWNER_ALIVE, {"owner": owner.id, "inode": owner.lock_inode})
 
 
 def open_owners(connection: sqlite3.Connection) -> list[tuple[Owner, str, str | None]]:
@@ -135,7 +138,7 @@ def open_owners(connection: sqlite3.Connection) -> list[tuple[Owner, str, str | 
     """
     columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(owners)")}
     statement = _OPEN_OWNERS if "found_dead_at" in columns else _OPEN_OWNERS_BEFORE
-    return [(Owner(*row[:6]), row[6], row[7]) for row in connection.execute(statement).fetchall()]
+    return [(Owner(*row[:-2]), row[-2], row[-1]) for row in connection.execute(statement).fetchall()]
 
 
 def to_judge(connection: sqlite3.Connection, me: Owner) -> list[tuple[Owner, bool]]:

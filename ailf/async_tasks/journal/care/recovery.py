@@ -29,6 +29,8 @@ class Recovery:
     """How many tasks it marked."""
     unknown: tuple[Owner, ...] = ()
     """The owners of which nobody can tell from here whether they are alive."""
+    without_lock: tuple[Owner, ...] = ()
+    """Those whose processes run, and whose lock files are gone, as those of a copy are."""
 
 
 def recover(connection: sqlite3.Connection, journal: Path, here: Owner, *, alone: bool = False) -> Recovery:
@@ -43,7 +45,7 @@ def recover(connection: sqlite3.Connection, journal: Path, here: Owner, *, alone
     # Before the owners, so that the file of one that comes in between is not taken for an orphan.
     files = list(owners_folder(journal).glob(LOCK_PATTERN))
     found = owners.to_judge(connection, here)
-    failed, unknown = 0, []
+    failed, unknown, without_lock = 0, [], []
     for owner, is_open in found:
         with _examined(journal, owner, here, Row.OPEN if is_open else Row.CLOSED, alone=alone) as examined:
             if examined.verdict is Verdict.DEAD:
@@ -51,8 +53,10 @@ def recover(connection: sqlite3.Connection, journal: Path, here: Owner, *, alone
                 examined.is_settled = True
             elif examined.verdict is Verdict.UNKNOWN:
                 unknown.append(owner)
+            elif examined.lock is Lock.GONE:
+                without_lock.append(owner)
     _remove_orphans(journal, {file.stem for file in files} - {owner.id for owner, _ in found} - {here.id})
-    return Recovery(failed, tuple(unknown))
+    return Recovery(failed, tuple(unknown), tuple(without_lock))
 
 
 def recover_alone(journal: Path, here: Owner) -> Recovery | None:
@@ -81,6 +85,9 @@ def recover_alone(journal: Path, here: Owner) -> Recovery | None:
             if error.sqlite_errorname.startswith("SQLITE_BUSY"):
                 return None
             raise
+        if machine.is_open_elsewhere(journal):
+            # Somebody who has read the journal's own bytes, which drops SQLite's locks.
+            return None
         return recover(connection, journal, here, alone=True)
 
 
@@ -120,12 +127,13 @@ def recover_owner(connection: sqlite3.Connection, journal: Path, here: Owner, ow
 
 def examine(journal: Path, owner: Owner, here: Owner) -> Verdict:
     """Whether an owner whose row is open is alive, found without changing anything."""
-    lock = _as_trusted(locks.probe(journal, owner.id), journal, owner, here)
+    lock = _as_trusted(locks.probe(journal, owner.id, owner.lock_inode), journal, owner, here)
     return verdict(lock, Row.OPEN, machine.look_for(owner, here))
 
 
 @dataclass(slots=True)
 class _Examined:
+    lock: Lock
     verdict: Verdict
     is_settled: bool = False
     """Whether nothing is left to do, so that the proof may go."""
@@ -134,10 +142,10 @@ class _Examined:
 @contextmanager
 def _examined(journal: Path, owner: Owner, here: Owner, row: Row, *, alone: bool = False) -> Iterator[_Examined]:
     """What follows from what is found out about an owner, with its lock held meanwhile, if it can be had."""
-    lock = OwnerLock(journal, owner.id)
+    lock = OwnerLock(journal, owner.id, owner.lock_inode)
     state = _as_trusted(lock.try_acquire(), journal, owner, here)
     process = Process.ENDED if alone else machine.look_for(owner, here)
-    examined = _Examined(verdict(state, row, process))
+    examined = _Examined(state, verdict(state, row, process))
     try:
         yield examined
     finally:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ class Rounds:
         self._policy = policy
         self._ages = Ages(read_clocks())
         self._told_of: set[str] = set()
+        self._lock_trouble = ""
         self.last_deletion: Deletion | None = None
         """What was last deleted by anybody, as of the last round."""
 
@@ -53,10 +55,24 @@ class Rounds:
         return found.failed
 
     def _recover(self, connection: sqlite3.Connection) -> recovery.Recovery:
-        if self._lock.look_after():
-            log.warning("The lock file of this manager was removed, and is there again: %s", self._lock.file)
-            owners.return_to_life(connection, self._owner)
+        self._look_after_lock()
+        if self._lock.inode != self._owner.lock_inode:
+            now = replace(self._owner, lock_inode=self._lock.inode)
+            owners.return_to_life(connection, now)
+            self._owner = now
         return recovery.recover(connection, self._path, self._owner)
+
+    def _look_after_lock(self) -> None:
+        try:
+            if self._lock.look_after():
+                log.warning("The lock file of this manager was removed, and is there again: %s", self._lock.file)
+        except OSError as error:
+            # The process is looked for instead, and the rest of the round is done all the same.
+            if str(error) != self._lock_trouble:
+                log.warning("The lock file of this manager is gone, and cannot be put back: %s", error)
+            self._lock_trouble = str(error)
+        else:
+            self._lock_trouble = ""
 
     def tell_of(self, unknown: Iterable[Owner]) -> None:
         """Say once of each owner that nobody can tell from here whether it is alive."""

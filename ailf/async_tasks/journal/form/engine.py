@@ -257,6 +257,8 @@ def create_file(path: Path) -> None:
     if not path.parent.is_dir():
         raise JournalError(f"The journal {path} cannot be created: there is no folder {path.parent}; create it first.")
     with translated(path, "created"):
+        if not path.is_symlink():
+            assert_not_planted(path)
         try:
             # Before SQLite opens it, so that its companions inherit the mode. Afterwards nothing but
             # SQLite may open the file: closing it would drop SQLite's locks
@@ -315,8 +317,11 @@ def is_without_content(path: Path) -> bool:
     """
     if path.stat().st_size == 0:
         return True
+    its_journal = beside(path, "-journal")
+    if not its_journal.is_file():
+        return False
     try:
-        with beside(path, "-journal").open("rb") as rollback:
+        with its_journal.open("rb") as rollback:
             header = rollback.read(20)
     except OSError:
         return False

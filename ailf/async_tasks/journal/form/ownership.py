@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ailf.async_tasks.guard import log
+from ailf.async_tasks.journal.form.paths import beside, owners_folder
 from ailf.errors import JournalError
 
 PRIVATE_FILE = 0o600
@@ -16,6 +17,9 @@ PRIVATE_FILE = 0o600
 
 PRIVATE_FOLDER = 0o700
 """The same for a folder."""
+
+COMPANIONS = ("-wal", "-shm", "-journal")
+"""What SQLite puts beside a database (https://sqlite.org/tempfiles.html)."""
 
 
 def mode_beside(journal: Path) -> int:
@@ -50,25 +54,35 @@ def make_folder(journal: Path, folder: Path) -> None:
 
 
 def assert_not_planted(journal: Path) -> None:
-    """Refuse a file that another user has put where everybody may put one: that user may read and delete everything.
+    """Refuse files that another user has put where everybody may put one: that user may read and delete everything.
 
+    That is so of the journal, and of its log, into which SQLite writes first what then comes into the journal.
     Elsewhere a file of another user was made by who may write to the folder, an administrator or the service's own
     user for one, and is used as it is.
 
     Args:
-        journal: a file that is there.
+        journal: the journal; none of the files need be there.
 
     Raises:
-        JournalError: it is such a file.
+        JournalError: one is such a file; or it is of another kind, a pipe for one, at which SQLite waits for ever.
     """
-    me, file, folder = os.geteuid(), journal.stat(), journal.resolve().parent.stat()
-    anybody_may_put_one = folder.st_mode & stat.S_IWOTH
-    if anybody_may_put_one and file.st_uid not in (me, 0):
-        raise JournalError(
-            f"The journal {journal} cannot be opened: the file belongs to another user (uid {file.st_uid}), who may "
-            f"have put it there to read what you write, since everybody may write to {journal.resolve().parent}. "
-            "Name a journal in a folder of your own."
-        )
+    file, locks = journal.resolve(), owners_folder(journal)
+    anybody_may_put_one = file.parent.stat().st_mode & stat.S_IWOTH
+    for one in (file, *(beside(journal, suffix) for suffix in COMPANIONS), locks):
+        try:
+            found = one.lstat()
+        except FileNotFoundError:
+            continue
+        if anybody_may_put_one and found.st_uid not in (os.geteuid(), 0):
+            raise JournalError(
+                f"The journal {journal} cannot be opened: the file {one} belongs to another user (uid {found.st_uid}), "
+                f"who may have put it there to read what you write, since everybody may write to {file.parent}. "
+                "Name a journal in a folder of your own."
+            )
+        if one == locks and not os.path.isdir(one):  # noqa: PTH112 - of a link that leads nowhere Path raises
+            raise JournalError(f"The journal {journal} cannot be opened: {one} is no folder; move it away.")
+        if one not in (file, locks) and not stat.S_ISREG(found.st_mode):
+            raise JournalError(f"The journal {journal} cannot be opened: {one} is no plain file; move it away.")
 
 
 def tighten(journal: Path) -> None:

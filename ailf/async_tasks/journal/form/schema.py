@@ -65,6 +65,7 @@ owners = Table(
     Column("pid_namespace", Text),
     Column("retention", Text),
     Column("found_dead_at", Text),
+    Column("lock_inode", INTEGER),
     CheckConstraint("retention IS NULL OR json_valid(retention)", name="retention_is_json"),
     sqlite_strict=True,
 )

@@ -20,6 +20,7 @@ from ailf.async_tasks.journal.form import (
     Displacement,
     Durability,
     Names,
+    assert_not_planted,
     change_between,
     change_counter,
     close_untouched,
@@ -75,6 +76,12 @@ class Door:
         connection = connect(self.path, Access.WRITE, self._durability)
         # With the first read, SQLite makes the log and its index, if they are not there.
         connection.execute("SELECT 1 FROM sqlite_master").fetchall()
+        try:
+            # One may have been put there since the journal was looked at.
+            assert_not_planted(self.path)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def admit(self, *guests: Guest) -> None:

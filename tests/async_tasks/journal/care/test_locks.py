@@ -123,6 +123,23 @@ def test_a_file_that_goes_while_it_is_looked_at_was_gone(journal: Path, monkeypa
     lock.release()
 
 
+def test_a_file_that_another_has_put_there_is_not_the_owner_s(journal: Path) -> None:
+    """Its row has the number of the file that it made: no other one of the name says that it is dead."""
+    lock = OwnerLock(journal, "o1")
+    assert lock.acquire()
+    made = lock.inode
+    lock.file.rename(lock.file.with_suffix(".aside"))
+    lock.file.touch()
+    rival = OwnerLock(journal, "o1", made)
+    assert rival.try_acquire() is probe(journal, "o1", made) is Lock.GONE
+    assert lock.file.exists()
+    assert lock.look_after()
+    assert lock.inode != made
+    assert rival.try_acquire() is probe(journal, "o1", made) is Lock.HELD
+    lock.release(remove=False)
+    assert OwnerLock(journal, "o1", lock.inode).try_acquire() is Lock.FREE
+
+
 def test_a_release_leaves_the_file_of_another(journal: Path) -> None:
     """What is there by now under the name is not its own."""
     lock = OwnerLock(journal, "o1")

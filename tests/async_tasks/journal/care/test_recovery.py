@@ -3,7 +3,10 @@
 import asyncio
 import logging
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -14,15 +17,16 @@ import pytest
 
 from ailf.async_tasks import TaskManager
 from ailf.async_tasks.journal.care import locks, machine
-from ailf.async_tasks.journal.care.life import Lock, Owner
+from ailf.async_tasks.journal.care.life import Lock, Owner, Verdict
 from ailf.async_tasks.journal.care.locks import OwnerLock
 from ailf.async_tasks.journal.care.migrate import ensure_current
 from ailf.async_tasks.journal.care.owners import register, this_process
-from ailf.async_tasks.journal.care.recovery import Recovery, recover, recover_alone, recover_owner
+from ailf.async_tasks.journal.care.recovery import Recovery, examine, recover, recover_alone, recover_owner
 from ailf.async_tasks.journal.form.engine import Access, connect
 from ailf.async_tasks.journal.form.paths import owners_folder
 from ailf.errors import InvalidArgumentError, JournalError
 from tests.async_tasks.journal.support import COMPLETED, PENDING, RUNNING, insert, update
+from tests.conftest import PATIENCE_SECONDS
 
 ELSEWHERE: dict[str, Any] = {"host": "elsewhere", "boot_id": "other", "pid_namespace": "other"}
 
@@ -85,7 +89,7 @@ def test_recovery_ends_exactly_what_the_dead_left_unfinished(connection: sqlite3
     found = "SELECT id FROM owners WHERE found_dead_at IS NOT NULL AND stopped_at IS NULL"
     assert connection.execute(found).fetchall() == [(dead.id,)]
     assert not file.exists()
-    assert recover(connection, journal, me) == Recovery(0)
+    assert recover(connection, journal, me).failed == 0
 
 
 def test_a_clock_that_steps_back_gives_no_end_before_the_start(connection: sqlite3.Connection, journal: Path) -> None:
@@ -109,7 +113,7 @@ def test_a_free_lock_is_death_wherever_it_was(
     dead = replace(this_process(), **change)
     add(connection, dead, "t1")
     file = touch_lock(journal, dead)
-    assert recover(connection, journal, this_process()) == Recovery(1)
+    assert recover(connection, journal, this_process()).failed == 1
     assert not file.exists()
 
 
@@ -132,8 +136,9 @@ def test_a_removed_lock_file_proves_nothing_while_the_process_lives(
     connection: sqlite3.Connection, journal: Path
 ) -> None:
     """Somebody tidied the folder: the owner, whose process is this one, keeps its tasks."""
-    add(connection, this_process(), "t1")
-    assert recover(connection, journal, this_process()) == Recovery(0)
+    living = this_process()
+    add(connection, living, "t1")
+    assert recover(connection, journal, this_process()) == Recovery(0, without_lock=(living,))
     assert statuses(connection) == {"t1": "running"}
 
 
@@ -149,6 +154,68 @@ def test_without_its_lock_file_whoever_cannot_be_seen_is_not_judged(
     assert (found.failed, len(found.unknown)) == (0, 2)
 
 
+@pytest.mark.parametrize("kind", ["file", "folder", "pipe", "link", "other name"])
+def test_a_lock_on_another_file_of_the_name_proves_nothing(
+    connection: sqlite3.Connection, journal: Path, kind: str
+) -> None:
+    """A restored or planted one is not the file that the owner holds: the owner, whose process is this one, lives."""
+    living, ended = this_process(), replace(this_process(), lock_inode=1, pid=2**22 + 1)
+    lock = OwnerLock(journal, living.id)
+    assert lock.acquire()
+    living = replace(living, lock_inode=lock.inode)
+    add(connection, living, "t1")
+    add(connection, ended, "t2")
+    for owner in (living, ended):
+        file = owners_folder(journal) / f"{owner.id}.lock"
+        file.unlink(missing_ok=True)
+        put_in_place(kind, file)
+        assert (examine(journal, owner, this_process()) is Verdict.ALIVE) == (owner is living)
+    for _ in range(2):
+        recover(connection, journal, this_process())
+    assert statuses(connection) == {"t1": "running", "t2": "failed"}
+    lock.release()
+
+
+def put_in_place(kind: str, file: Path) -> None:
+    """Put something of the kind at the name of a lock file."""
+    match kind:
+        case "folder":
+            file.mkdir()
+        case "pipe":
+            os.mkfifo(file)
+        case "link":
+            file.symlink_to(file)
+        case "other name":
+            other = file.with_suffix(".other")
+            other.touch()
+            file.hardlink_to(other)
+        case _:
+            file.touch()
+
+
+async def test_a_manager_whose_lock_file_cannot_be_put_back_cleans_up_all_the_same(
+    journal: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once; whoever is dead is found, and the manager's own tasks are left alone."""
+    async with TaskManager(journal) as manager, TaskManager(journal) as other:
+        await manager.submit(asyncio.sleep(3600), task_id="t1")
+        with closing(sqlite3.connect(journal, isolation_level=None)) as connection:
+            [(owner,)] = connection.execute("SELECT owner_id FROM tasks").fetchall()
+            add(connection, replace(this_process(), pid=2**22 + 1), "t2")
+        file = owners_folder(journal) / f"{owner}.lock"
+        file.unlink()
+        file.mkdir()
+        for _ in range(2):
+            await manager.cleanup()
+            await other.cleanup()
+        assert caplog.text.count("cannot be put back") == 1
+        assert [info.status for info in other.list_tasks()] == ["running", "failed"]
+        file.rmdir()
+        await manager.cleanup()
+        assert locks.probe(journal, owner) is Lock.HELD
+        assert [found.name for found in owners_folder(journal).glob("*.new")] == []
+
+
 def test_without_its_lock_file_a_pid_that_is_used_again_is_no_life(
     connection: sqlite3.Connection, journal: Path
 ) -> None:
@@ -156,7 +223,7 @@ def test_without_its_lock_file_a_pid_that_is_used_again_is_no_life(
     here = this_process()
     assert here.process_started is not None
     add(connection, replace(here, process_started=here.process_started - 1), "t1")
-    assert recover(connection, journal, this_process()) == Recovery(1)
+    assert recover(connection, journal, this_process()).failed == 1
 
 
 def test_whoever_is_alone_with_a_journal_finds_all_others_dead(journal: Path) -> None:
@@ -193,6 +260,55 @@ async def test_a_start_finds_them_dead_only_when_it_is_alone(journal: Path, capl
         info = manager.get_task_info("t1")
         assert info is not None
         assert (info.status, info.reason) == ("failed", "process_died")
+
+
+async def test_a_copy_of_a_journal_is_nobody_s_while_its_writer_lives(journal: Path, tmp_path: Path) -> None:
+    """Its process runs, and has another file open: what was unfinished in the copy is FAILED at the first start."""
+    folder = tmp_path / "live"
+    folder.mkdir()
+    async with TaskManager(folder / "tasks.db") as living:
+        await living.submit(asyncio.sleep(3600), task_id="t1")
+        await living.backup(journal)
+        shutil.copytree(owners_folder(folder / "tasks.db"), owners_folder(journal))
+        async with TaskManager(journal) as manager:
+            info = manager.get_task_info("t1")
+            assert info is not None
+            assert (info.status, info.reason) == ("failed", "process_died")
+        info = living.get_task_info("t1")
+        assert info is not None
+        assert info.status == "running"
+
+
+READS_ITS_OWN_BYTES = """
+import asyncio, pathlib, shutil, sys
+from ailf.async_tasks import TaskManager
+async def main():
+    async with TaskManager(sys.argv[1], cleanup_interval=3600) as manager:
+        gate = asyncio.Event()
+        await manager.submit(gate.wait(), task_id="t1")
+        pathlib.Path(sys.argv[1]).read_bytes()
+        shutil.rmtree(sys.argv[1] + ".owners")
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        gate.set()
+        print(await manager.result("t1"), flush=True)
+asyncio.run(main())
+"""
+
+
+async def test_a_process_without_locks_is_seen_by_what_it_has_open(journal: Path) -> None:
+    """It read the journal's own bytes, which drops SQLite's locks, and its lock file is gone: it is no dead one."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", READS_ITS_OWN_BYTES, journal), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"ready\n"
+    assert machine.is_open_elsewhere(journal)
+    async with TaskManager(journal) as manager:
+        info = manager.get_task_info("t1")
+        assert info is not None
+        assert info.status == "running"
+    assert (await asyncio.wait_for(process.communicate(b"go on\n"), PATIENCE_SECONDS))[0] == b"True\n"
 
 
 def test_recovery_begins_with_unfinished_tasks(connection: sqlite3.Connection, journal: Path) -> None:
@@ -234,14 +350,17 @@ async def test_a_manager_puts_its_lock_file_back_at_each_round(journal: Path, ca
         [file] = owners_folder(journal).glob(locks.LOCK_PATTERN)
         with closing(sqlite3.connect(journal)) as other, other:
             other.execute("UPDATE owners SET found_dead_at = started_at")
-        file.unlink()
+            assert other.execute("SELECT lock_inode FROM owners").fetchall() == [(file.stat().st_ino,)]
+        keeps_its_number = file.with_suffix(".aside")
+        file.rename(keeps_its_number)
         with caplog.at_level(logging.WARNING, "ailf.async_tasks"):
             await manager.cleanup()
         assert "was removed, and is there again" in caplog.text
         assert locks.probe(journal, file.stem) is Lock.HELD
         with closing(sqlite3.connect(journal)) as other:
             assert other.execute("SELECT found_dead_at FROM owners").fetchall() == [(None,)]
-            assert recover(other, journal, this_process()) == Recovery(0)
+            assert other.execute("SELECT lock_inode FROM owners").fetchall() == [(file.stat().st_ino,)]
+            assert recover(other, journal, this_process()).failed == 0
 
 
 def test_a_recovery_that_fails_leaves_the_proof_for_the_next(connection: sqlite3.Connection, journal: Path) -> None:
@@ -256,7 +375,7 @@ def test_a_recovery_that_fails_leaves_the_proof_for_the_next(connection: sqlite3
         recover(connection, journal, me)
     assert file.exists()
     other.close()
-    assert recover(connection, journal, me) == Recovery(1)
+    assert recover(connection, journal, me).failed == 1
 
 
 def test_orphaned_lock_files_are_removed_and_held_ones_are_not(connection: sqlite3.Connection, journal: Path) -> None:

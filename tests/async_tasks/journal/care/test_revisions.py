@@ -19,7 +19,7 @@ JOURNALS = Path(__file__).with_name("journals")
 FIRST, SECOND = (f"revision-000{number}.db.gz" for number in (1, 2))
 
 NEW_COLUMNS = {
-    "owners": {"process_started", "pid_namespace", "retention", "found_dead_at"},
+    "owners": {"process_started", "pid_namespace", "retention", "found_dead_at", "lock_inode"},
     "tasks": {"parent_id"},
     "task_events": set(),
 }

@@ -1,6 +1,7 @@
 """Whose the files are: another user's is refused where anybody may plant one, and open modes are told."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from ailf.async_tasks import TaskManager
 from ailf.async_tasks.journal.care.migrate import ensure_current
 from ailf.async_tasks.journal.form.engine import create_file
+from ailf.async_tasks.journal.form.paths import owners_folder
 from ailf.errors import JournalError
 from tests.async_tasks.journal.support import snapshot
 
@@ -37,6 +39,50 @@ def test_a_planted_file_is_refused(shared: Path, empty: bool) -> None:  # noqa: 
     with pytest.raises(JournalError, match=r"belongs to another user.*a folder of your own"):
         ensure_current(journal)
     assert snapshot(shared) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of another user")
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", ".owners"])
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_planted_companions_are_refused(shared: Path, suffix: str, is_there: bool) -> None:  # noqa: FBT001
+    """What is written comes into the log first, and whoever made the log ready reads it there."""
+    journal = shared / "tasks.db"
+    if is_there:
+        ensure_current(journal)
+    planted = shared / f"tasks.db{suffix}"
+    if suffix == ".owners":
+        planted.mkdir(exist_ok=True)
+        planted.chmod(0o777)
+    else:
+        planted.touch()
+        planted.chmod(0o666)
+    os.chown(planted, NOBODY, NOBODY)
+    before = snapshot(shared)
+    for _ in range(2):
+        with pytest.raises(JournalError, match=r"belongs to another user.*a folder of your own"):
+            await TaskManager(journal).start()
+    assert snapshot(shared) == before
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", ".owners"])
+@pytest.mark.parametrize("kind", ["pipe", "link", "other"])
+async def test_what_is_no_file_beside_the_journal_is_refused_at_once(journal: Path, suffix: str, kind: str) -> None:
+    """At a pipe in the place of its log SQLite would wait for ever; what is there is named, and left."""
+    for _ in range(2):
+        odd = journal.with_name(f"{journal.name}{suffix}")
+        match kind:
+            case "pipe":
+                os.mkfifo(odd)
+            case "link":
+                odd.symlink_to(odd)
+            case _:
+                odd.mkdir() if suffix != ".owners" else odd.touch()
+        with pytest.raises(JournalError, match=rf"{suffix} is no (plain file|folder); move it away"):
+            await TaskManager(journal).start()
+        odd.rmdir() if odd.is_dir() else odd.unlink()
+        async with TaskManager(journal):
+            pass
+        shutil.rmtree(owners_folder(journal))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of another user")
