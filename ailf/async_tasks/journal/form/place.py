@@ -26,6 +26,7 @@ NO_CHECKPOINT: int | None = getattr(sqlite3, "SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE",
 Inode = tuple[int, int]
 """The device and the number of a file, which are its own whatever it is called."""
 
+
 DESCRIPTORS = "/proc/self/fd"
 """Where Linux lists what this process has open (proc(5))."""
 
@@ -37,8 +38,19 @@ SHARED_LOCK = (0x40000002, 510)
 INDEX_HEADER = struct.Struct("=16xI76xI")
 """Of the log's index: the last frame, and up to which one all is in the file (https://sqlite.org/walformat.html)."""
 
+INDEX_BEGINNING = struct.Struct("=8x4x2xHI")
+"""Of the log's index: the size of a page, and the last frame; before them a number that each change counts up."""
+
+LOG_HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24
+"""What the log has before its frames, and before the page in each."""
+
 JOURNAL_HEADER = struct.Struct(">24xI")
-"""Of a database: the change counter (https://sqlite.org/fileformat.html#file_change_counter)."""
+"""Of a database: its mark, and the change counter (https://sqlite.org/fileformat.html#file_change_counter)."""
+
+DATABASE_MARK = b"SQLite format 3\0"
+
+NO_DATABASE = -1
+"""In the place of the change counter of a file that was emptied, or has something else in it: it is further back."""
 
 LARGEST_STEP = 1 << 24
 """By how much the change counter may run ahead between two looks: each change of the file is one."""
@@ -67,6 +79,17 @@ class Place(NamedTuple):
     """The index of the log's, which all processes share as their memory."""
 
 
+class Stamp(NamedTuple):
+    """What changes as a journal is written to."""
+
+    written: int
+    """When the journal itself was last written to, in nanoseconds."""
+    size: int
+    """The journal's own, in bytes."""
+    log_size: int
+    """The write-ahead log's."""
+
+
 class Names:
     """The names of a journal's files, worked out once: they are looked at in each transaction."""
 
@@ -82,6 +105,13 @@ class Names:
         """Which files are there now."""
         return Place(_inode(self._journal), _inode(self._log), _inode(self._index))
 
+    def look_closely(self) -> tuple[Place, Stamp]:
+        """Which files are there now, and what says that somebody has written to them: as quick as ``look``."""
+        file, log = _status(self._journal), _status(self._log)
+        place = Place(_inode_in(file), _inode_in(log), _inode(self._index))
+        written, size = (file.st_mtime_ns, file.st_size) if file is not None else (0, 0)
+        return place, Stamp(written, size, log.st_size if log is not None else 0)
+
 
 def change_between(opened: Place, now: Place) -> Displacement:
     """What has happened to the files since they were opened.
@@ -96,11 +126,18 @@ def change_between(opened: Place, now: Place) -> Displacement:
 
 
 def _inode(name: str) -> Inode | None:
+    return _inode_in(_status(name))
+
+
+def _inode_in(found: os.stat_result | None) -> Inode | None:
+    return None if found is None else (found.st_dev, found.st_ino)
+
+
+def _status(name: str) -> os.stat_result | None:
     try:
-        found = os.stat(name)  # noqa: PTH116 - half the time of Path.stat()
+        return os.stat(name)  # noqa: PTH116 - half the time of Path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
 
 
 def descriptors_of(inode: Inode | None) -> list[int]:
@@ -115,31 +152,55 @@ def descriptors_of(inode: Inode | None) -> list[int]:
     return found
 
 
-def _header(inode: Inode | None, form: struct.Struct) -> tuple[int, ...] | None:
-    """The first numbers in a file that SQLite has open.
+def _header(inode: Inode | None, size: int) -> bytes | None:
+    """The first bytes in a file that SQLite has open; fewer where it is shorter, None where nobody can tell.
 
     Read through SQLite's own descriptor: to open the file and close it again would drop SQLite's locks.
     """
     for descriptor in descriptors_of(inode):
-        with suppress(OSError, struct.error):
-            return form.unpack(os.pread(descriptor, form.size, 0))
+        with suppress(OSError):
+            return os.pread(descriptor, size, 0)
     return None
 
 
 def frames_left(place: Place) -> int | None:
     """How many frames of the log that is open are not in the journal itself; None where that cannot be told."""
-    found = _header(place.log_index, INDEX_HEADER)
-    return None if found is None else max(0, found[0] - found[1])
+    found = _header(place.log_index, INDEX_HEADER.size)
+    if found is None or len(found) < INDEX_HEADER.size:
+        return None
+    last, in_file = INDEX_HEADER.unpack(found)
+    return int(max(0, last - in_file))
+
+
+def is_log_cut(place: Place) -> bool:
+    """Whether the log that is open is shorter than what its index says is in it: somebody has cut it, past SQLite.
+
+    SQLite writes the log before its index, and cuts it after; what changed meanwhile says nothing.
+    """
+    before = _header(place.log_index, INDEX_BEGINNING.size)
+    sizes = [os.fstat(descriptor).st_size for descriptor in descriptors_of(place.log)]
+    after = _header(place.log_index, INDEX_BEGINNING.size)
+    if before is None or before != after or len(before) < INDEX_BEGINNING.size or not sizes:
+        return False
+    size_of_page, last = INDEX_BEGINNING.unpack(before)
+    # The largest size of a page has no room in its two bytes.
+    frame = FRAME_HEADER_BYTES + (size_of_page if size_of_page > 1 else 1 << 16)
+    return bool(last > 0 and sizes[0] < LOG_HEADER_BYTES + last * frame)
 
 
 def change_counter(place: Place) -> int | None:
-    """How often the file has been changed; None where that cannot be told."""
-    found = _header(place.file, JOURNAL_HEADER)
-    return None if found is None else found[0]
+    """How often the file has been changed, ``NO_DATABASE`` if it is none; None where that cannot be told."""
+    found = _header(place.file, JOURNAL_HEADER.size)
+    if found is None:
+        return None
+    if len(found) < JOURNAL_HEADER.size or not found.startswith(DATABASE_MARK):
+        return NO_DATABASE
+    [counter] = JOURNAL_HEADER.unpack(found)
+    return int(counter)
 
 
 def is_overwritten(before: int | None, now: int | None) -> bool:
-    """Whether somebody has copied another file over the one that is open: its change counter is not further on.
+    """Whether somebody has emptied the file that is open, or copied another over it: its counter is not further on.
 
     Args:
         before: the change counter at an earlier look.

@@ -20,6 +20,7 @@ from ailf.async_tasks.journal.form import (
     Displacement,
     Durability,
     Names,
+    Stamp,
     assert_not_planted,
     change_between,
     change_counter,
@@ -27,6 +28,7 @@ from ailf.async_tasks.journal.form import (
     connect,
     descriptors_of,
     frames_left,
+    is_log_cut,
     is_overwritten,
     translated,
 )
@@ -67,6 +69,7 @@ class Door:
         before = self._names.look()
         self._connection: sqlite3.Connection | None = self._connect()
         self._place = self._names.look()
+        self._stamp: Stamp | None = None
         self._counter = change_counter(self._place)
         if before.file != self._place.file:
             self.abandon()
@@ -142,12 +145,24 @@ class Door:
         change = change_between(self._place, self._names.look())
         if self._is_overwritten:
             raise JournalError(
-                f"The journal {self.path} was overwritten while it was in use, by a copy of another file; nothing "
+                f"The journal {self.path}, or its log, was emptied or overwritten while it was in use; nothing "
                 "more is written. Stop this program, run `ailf journal restore BACKUP`, and start it again."
             )
         if change is Displacement.JOURNAL:
             raise self._moved()
         return change
+
+    def _is_in_place(self) -> bool:
+        """Whether all files are those that were opened; looks into the journal where somebody has written to it."""
+        place, stamp = self._names.look_closely()
+        if place == self._place and stamp != self._stamp:
+            before, self._stamp = self._stamp, stamp
+            if before is None or before[:2] != stamp[:2]:
+                # SQLite has brought the log into it, or something else was written over it.
+                self.look()
+            elif stamp.log_size < before.log_size and is_log_cut(self._place):
+                self._is_overwritten = True
+        return place == self._place
 
     @property
     def _is_well(self) -> bool:
@@ -163,7 +178,7 @@ class Door:
             JournalError: it does not; nothing may be written.
         """
         connection = self._connection
-        if connection is not None and self._names.look() == self._place and self._is_well:
+        if connection is not None and self._is_in_place() and self._is_well:
             return connection
         self._assert_ours()
         try:
@@ -182,7 +197,7 @@ class Door:
         Raises:
             JournalError: nobody can tell yet.
         """
-        if self._names.look() == self._place:
+        if self._is_in_place() and self._is_well:
             return True
         self.enter()
         return False
@@ -246,7 +261,7 @@ class Door:
             if place.file != self._place.file:
                 close_untouched(connection, place)
                 raise self._moved()
-            self._connection, self._place = connection, place
+            self._connection, self._place, self._stamp = connection, place, None
             self._counter = change_counter(place)
             # Whoever is just committing with the vanished index does not write where the next commits come.
             with suppress(sqlite3.Error):

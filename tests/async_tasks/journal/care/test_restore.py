@@ -1,8 +1,10 @@
 """Backups, and putting one in a journal's place: nothing of the replaced journal comes back."""
 
 import asyncio
+import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -190,9 +192,80 @@ async def test_a_file_that_is_overwritten_in_place_is_written_no_more(journal: P
     await manager.result(await manager.submit(asyncio.sleep(0)))
     await asyncio.to_thread(run, "cp", backup, journal)
     manager._session.journal.writer.look_after_the_place()  # type: ignore[union-attr]
-    with pytest.raises(JournalError, match="was overwritten"):
+    with pytest.raises(JournalError, match="emptied or overwritten"):
         await manager.submit(asyncio.sleep(0))
     before = snapshot(journal.parent)
     with pytest.raises(UnwrittenChangesError):
         await manager.stop()
     assert snapshot(journal.parent) == before
+
+
+def copied_over(journal: Path, backup: Path) -> None:
+    """With ``cp``, which keeps the file its number."""
+    run("cp", backup, journal)
+
+
+def emptied(journal: Path, backup: Path) -> None:
+    """As ``: > tasks.db`` does."""
+    os.truncate(journal, 0)
+
+
+def zeroed(journal: Path, backup: Path) -> None:
+    """As long as it was, and with nothing in it."""
+    run("dd", "if=/dev/zero", f"of={journal}", "bs=4096", f"count={journal.stat().st_size // 4096}", "conv=notrunc")
+
+
+def another_program_s(journal: Path, backup: Path) -> None:
+    """An export with the journal as its output, say."""
+    run("cp", __file__, journal)
+
+
+@pytest.mark.parametrize("overwrite", [copied_over, emptied, zeroed, another_program_s])
+async def test_promise_6_nothing_is_acknowledged_into_a_file_that_was_overwritten(
+    journal: Path, backup: Path, overwrite: Callable[[Path, Path], None]
+) -> None:
+    """What is submitted next is refused, what runs waits and is listed by the stop, and nothing is written."""
+    for file in (journal, log_of(journal)):
+        file.unlink()
+    manager = TaskManager(journal, cleanup_interval=1000)
+    await manager.start()
+    gate = asyncio.Event()
+    await manager.submit(gate.wait(), task_id="running")
+    await asyncio.to_thread(overwrite, journal, backup)
+    for _ in range(2):
+        with pytest.raises(JournalError, match="emptied or overwritten"):
+            await manager.submit(asyncio.sleep(0))
+    assert not manager.health().is_writable
+    before = snapshot(journal.parent)
+    gate.set()
+    with pytest.raises(UnwrittenChangesError, match="running"):
+        await manager.stop()
+    assert snapshot(journal.parent) == before
+
+
+@pytest.mark.parametrize("part", [0, 0.5])
+async def test_a_log_that_was_cut_is_not_brought_into_the_journal(journal: Path, part: float) -> None:
+    """SQLite would go on behind the hole, and bring what is in it into the file: the journal itself stays whole."""
+    manager = TaskManager(journal, retention=None, cleanup_interval=1000)
+    await manager.start()
+    for number in range(20):
+        await manager.result(await manager.submit(asyncio.sleep(0), task_id=f"t{number}"))
+    os.truncate(log_of(journal), int(log_of(journal).stat().st_size * part))
+    with pytest.raises(JournalError, match="emptied or overwritten"):
+        await manager.submit(asyncio.sleep(0))
+    with pytest.raises(UnwrittenChangesError):
+        await manager.stop()
+    async with TaskManager(journal) as manager:
+        await manager.result(await manager.submit(asyncio.sleep(0)))
+    assert rows(journal, "PRAGMA integrity_check") == [("ok",)]
+
+
+async def test_what_other_managers_bring_into_the_file_overwrites_nothing(journal: Path) -> None:
+    """Its size and times change with each checkpoint, of whomever; everybody goes on."""
+    async with TaskManager(journal) as one, TaskManager(journal) as other:
+        for number in range(20):
+            manager = (one, other)[number % 2]
+            await manager.result(await manager.submit(asyncio.sleep(0), metadata={"much": "x" * 20_000}))
+            with closing(sqlite3.connect(journal)) as third:
+                third.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if number % 3 else 'PASSIVE'})").fetchall()
+        assert one.count_tasks("completed") == 20
