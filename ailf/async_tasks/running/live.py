@@ -340,12 +340,22 @@ class LiveTasks:
     def _fill_slots(self) -> None:
         for entry in self._slots.admitted():
             if isinstance(entry, LiveTask):
-                self._take_slot(entry)
-                self._record((Started(entry.id, entry.now()), self._on_started, entry))
+                self._begin(entry)
             elif entry.done():
                 self._slots.give_back()
             else:
                 entry.set_result(None)
+
+    def _begin(self, task: LiveTask) -> None:
+        """Have the start of a task that waited be recorded; where there is no memory for that, how it failed."""
+        self._take_slot(task)
+        try:
+            self._record((Started(task.id, task.now()), self._on_started, task))
+        except PROGRAM_ENDS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the task ended
+            task.job.discard()
+            self._end(task, failed(error))
 
     def _submitted(self, task: LiveTask, refusal: AilfError | None) -> None:
         task.is_journaled = refusal is None
@@ -358,8 +368,8 @@ class LiveTasks:
         if task.phase is Phase.STARTING:
             self._launch(task)
         elif task.phase is Phase.SUBMITTED:
-            task.enter(Phase.QUEUED)
             self._slots.wait_to_begin(task)
+            task.enter(Phase.QUEUED)
             self._fill_slots()
 
     def _started(self, task: LiveTask, refusal: AilfError | None) -> None:
@@ -372,10 +382,11 @@ class LiveTasks:
             self._launch(task)
 
     def _launch(self, task: LiveTask) -> None:
-        task.enter(Phase.RUNNING)
         # Not by the loop's task factory: an eager one would run the task's first line before the
         # submitter has the id.
-        task.runner = asyncio.Task(self._run(task), name=task.name, context=task.context)
+        if task.runner is None:
+            task.runner = asyncio.Task(self._run(task), name=task.name, context=task.context)
+        task.enter(Phase.RUNNING)
         self._runners[task.runner] = task
         task.runner.add_done_callback(self._on_unwound, context=task.context)
 
@@ -406,8 +417,9 @@ class LiveTasks:
     def _unwound(self, runner: asyncio.Task[None]) -> None:
         task = self._runners.pop(runner)
         error = None if runner.cancelled() else runner.exception()
-        if task.outcome is None:
-            # Cancelled before its first step, so that not a line of it ran; or torn down with its loop.
+        if task.phase is Phase.RUNNING:
+            # Cancelled before its first step, so that not a line of it ran; or torn down with its loop; or there was no
+            # memory for its end.
             task.job.discard()
             stopped = Outcome(TaskStatus.CANCELLED, task.stop_reason or Reason.CANCELLED)
             self._end(task, stopped if error is None else failed(error))
@@ -437,10 +449,10 @@ class LiveTasks:
             if result_format is not ResultFormat.JSON:
                 self.remembered.keep_result(task.id, task.created_at, outcome.value)
         # Before the end is recorded: a report that is recorded behind it knows that it does not count.
-        task.outcome = outcome
-        task.enter(Phase.ENDING)
         change = Ended(task.id, task.now(), task.status, outcome, text, result_format, progress)
+        task.outcome = outcome
         self._record((change, self._on_ended, task))
+        task.enter(Phase.ENDING)
         self._release_slot(task)
         return outcome
 

@@ -19,6 +19,7 @@ left         the end of the thread       ``left``: the writer refuses it, so tha
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, cast
 
@@ -50,6 +51,9 @@ RECORDS_A_BATCH = 4_000
 
 CHARACTERS_A_BATCH = 8_000_000
 """The same for the length of the messages."""
+
+_NEVER: Any = object()
+"""What nobody puts in."""
 
 Record = tuple[Change, Done | None, object]
 """A change to be written, whom to tell, and what it is about: the plainest tuple, since there are so many."""
@@ -111,6 +115,8 @@ class Backlog:
         """Add a record; from anywhere."""
         # How many pieces of work and calls to wake up went in, and how many of these came out.
         self._others_in = self._others_out = 0
+        # What was taken out of the inlet, and is not sorted yet, though something was raised in between.
+        self._came: deque[Record | Piece | None] = deque()
         self._first: deque[Record] = deque()
         self._second: deque[Record] = deque()
         self._is_parted = False
@@ -145,24 +151,29 @@ class Backlog:
         Args:
             pause: for how many seconds to wait; None is until something comes.
         """
-        items: list[Record | Piece | None] = []
-        if not (number := self._inlet.qsize()) and pause != 0:
+        came = self._came
+        if not (number := self._inlet.qsize()) and not came and pause != 0:
             try:
-                items.append(self._inlet.get(timeout=pause))
+                came.append(self._inlet.get(timeout=pause))
             except Empty:
                 return
             number = self._inlet.qsize()
         # This thread alone takes out, so that what is counted is there.
-        get = self._inlet.get_nowait
-        items += [get() for _ in range(number)]
-        for item in items:
-            if type(item) is tuple:
-                self._take_in(item)
-                continue
-            self._others_out += 1
-            if item is not None:
-                self._work.append(cast("Piece", item))
-                self.has_callers = True
+        came.extend(islice(iter(self._inlet.get_nowait, _NEVER), number))
+        while came:
+            item = came.popleft()
+            try:
+                if type(item) is tuple:
+                    self._take_in(item)
+                    continue
+                self._others_out += 1
+                if item is not None:
+                    self._work.append(cast("Piece", item))
+                    self.has_callers = True
+            except BaseException:
+                # No memory for it: it comes first the next time.
+                came.appendleft(item)
+                raise
         if self._reports > MOST_REPORTS or self._characters > MOST_CHARACTERS:
             self._thin_out()
 
@@ -203,23 +214,28 @@ class Backlog:
         """A batch, in an order in which it can be written: that in which it came, or what others wait for first."""
         if not self._is_parted:
             if len(self._first) <= RECORDS_A_BATCH and self._characters <= CHARACTERS_A_BATCH:
-                self.under_way = list(self._first)
-                self._first.clear()
+                # In one step, so that nothing can be in neither or in both.
+                self.under_way, self._first = list(self._first), deque()
                 self._reports = self._characters = 0
                 self.has_callers = self.is_thinned = False
                 return self.under_way
             self._part()
-        first = [self._first.popleft() for _ in range(min(len(self._first), RECORDS_A_BATCH))]
+        first = list(islice(self._first, RECORDS_A_BATCH))
         second: list[Record] = []
         before = self._characters
-        while self._second and len(second) < RECORDS_A_BATCH and before - self._characters <= CHARACTERS_A_BATCH:
-            record = self._second.popleft()
+        for record in islice(self._second, RECORDS_A_BATCH):
+            if before - self._characters > CHARACTERS_A_BATCH:
+                break
             self._count(record, -1)
             second.append(record)
+        # All that may want memory is done: from here on each record is in one place.
+        self.under_way, self._counted = first + second, second
+        for _ in first:
+            self._first.popleft()
+        for _ in second:
+            self._second.popleft()
         self.has_callers = bool(self._first)
         self.is_thinned = self.is_thinned and bool(self._second)
-        self._counted = second
-        self.under_way = first + second
         return self.under_way
 
     def settle(self, kept: Sequence[Record] = ()) -> None:
@@ -228,11 +244,13 @@ class Backlog:
         Args:
             kept: some of what was taken.
         """
-        self.under_way = []
         for record in kept:
             self._count(record, 1)
         if not self._is_parted:
-            self._first.extendleft(reversed(kept))
+            if kept:
+                self.under_way, self._first = [], deque([*kept, *self._first])
+            else:
+                self.under_way = []
             return
         settled, counted = self._counted, {id(record) for record in self._counted} if kept else set()
         self._counted = []
@@ -243,39 +261,45 @@ class Backlog:
             self._behind[task_id] -= number
             if self._behind[task_id] <= 0:
                 del self._behind[task_id]
-        second: list[Record] = []
-        for record in reversed(list(kept)):
-            if id(record) in counted or record[0].task_id in self._behind:
-                second.append(record)
-                self._behind[record[0].task_id] += id(record) not in counted
-            else:
-                self._first.appendleft(record)
-        self._second.extendleft(second)
+        if kept:
+            first: list[Record] = []
+            second: list[Record] = []
+            for record in reversed(kept):
+                if id(record) in counted or record[0].task_id in self._behind:
+                    second.append(record)
+                    self._behind[record[0].task_id] += id(record) not in counted
+                else:
+                    first.append(record)
+            lanes = deque([*reversed(first), *self._first]), deque([*reversed(second), *self._second])
+            self.under_way, (self._first, self._second) = [], lanes
+        else:
+            self.under_way = []
         self._is_parted = bool(self._second)
 
-    def take_work(self) -> list[Piece]:
-        """The pieces of work that wait."""
-        work, self._work = self._work, deque()
-        return list(work)
+    def next_work(self) -> Piece | None:
+        """The piece of work that is next; it stays until it is done."""
+        return self._work[0] if self._work else None
+
+    def work_is_done(self) -> None:
+        """Go on to the next."""
+        self._work.popleft()
 
     @property
     def is_empty(self) -> bool:
         """Whether neither a record nor a piece of work waits."""
-        return not (self._first or self._second or self._work or self.under_way or self._inlet.qsize())
+        return not (self._first or self._second or self._work or self.under_way or self._came or self._inlet.qsize())
 
     def left(self) -> list[Record]:
         """Every record that waits, when the thread is about to end."""
         self.gather()
         records = [*self.under_way, *self._first, *self._second]
-        self.under_way = []
-        self._first.clear()
-        self._second.clear()
+        self.under_way, self._first, self._second = [], deque(), deque()
         return records
 
     def size(self) -> tuple[int, Microseconds | None]:
         """How many changes are not written yet, and the time of the oldest that was taken in; from any thread."""
         new = max(0, self._inlet.qsize() - (self._others_in - self._others_out))
-        waiting = len(self.under_way) + len(self._first) + len(self._second) + new
+        waiting = len(self.under_way) + len(self._first) + len(self._second) + len(self._came) + new
         for lane in (self.under_way, self._first, self._second):
             try:
                 return waiting, lane[0][0].at

@@ -129,7 +129,8 @@ class Committer:
             self._commit_together(records, lines)
         except Exception as error:
             self._undo()
-            if is_about_the_journal(error):
+            if is_about_the_journal(error) or self._unsure:
+                # What may be in the journal already is not written again before that is known.
                 raise
         else:
             return Written()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
-from ailf.async_tasks.guard import PROGRAM_ENDS, log, unraisable
+from ailf.async_tasks.guard import PROGRAM_ENDS, guarded, log, unraisable
 from ailf.async_tasks.journal.writing.backlog import Record
 from ailf.errors import AilfError
 
@@ -59,9 +59,10 @@ class Deliveries:
             self._tell_some()
         finally:
             # Whatever ended this turn, a KeyboardInterrupt included, the rest is told in the next.
-            self._is_scheduled = bool(self._batches)
-            if self._is_scheduled:
+            self._is_scheduled = False
+            if self._batches:
                 self._loop.call_soon(self._tell)
+                self._is_scheduled = True
 
     def _tell_some(self) -> None:
         until = time.perf_counter() + SLICE_SECONDS
@@ -78,7 +79,9 @@ class Deliveries:
                         raise
                     except BaseException as error:  # noqa: BLE001 - a neighbour's error is nobody else's
                         unraisable(error, done)
-                        log.error("An answer of the journal could not be given: %r", error)
+                        log.error("An answer of the journal could not be given, and is given once more: %r", error)
+                        # Whoever is not told waits for ever.
+                        guarded(done, about, refusals.get(index))
                 if not index % LOOK_AT_THE_CLOCK and time.perf_counter() > until:
                     return
             self._next = 0

@@ -49,6 +49,9 @@ LINES_GATHER_SECONDS = 0.01
 CLOSING_PATIENCE_SECONDS = 10.0
 """How long a closing writer goes on trying to write what it still has: the one bound of every wait for a stop."""
 
+LAST_TRIES = 10
+"""How often it is tried to answer all who still wait: what has no memory for that may have some a moment later."""
+
 STUCK_SECONDS = 5.0
 """How much longer it is waited for where a call of the operating system does not come back."""
 
@@ -183,19 +186,29 @@ class Writer:
         self._backlog.wake()
 
     def _run(self) -> None:
-        while not self._is_over():
+        error: BaseException | None = None
+        while True:
             try:
+                if error is not None:
+                    self._survive(error)
+                    error = None
+                if self._is_over():
+                    break
                 self._backlog.gather(self._pause())
                 if self._has_lines_alone:
                     # For lines nobody waits, and whoever logs once logs again: fewer commits leave more to the others.
                     self._backlog.gather(LINES_GATHER_SECONDS)
                 if self._is_due():
                     self._turn()
-            except BaseException as error:  # noqa: BLE001 - the thread outlives whatever happens in it
-                # What comes on top of it must not end the thread either: the next turn tries again.
-                with suppress(BaseException):
-                    self._survive(error)
-        self._leave()
+            except BaseException as raised:  # noqa: BLE001 - the thread outlives whatever happens in it
+                # What comes on top of it must not end the thread either: it is tried again.
+                if error is not None:
+                    time.sleep(FIRST_RETRY_SECONDS)
+                error = error or raised
+        for _ in range(LAST_TRIES):
+            with suppress(BaseException):
+                self._leave()
+                break
 
     def _is_over(self) -> bool:
         closing_at = self._closing_at
@@ -231,14 +244,21 @@ class Writer:
 
     def _turn(self) -> None:
         """One batch, and the pieces of work that wait."""
+        self._send()
         self._tell_of_a_flood()
+        # What is taken from here on is not what was committed before.
+        self._committer.is_committed = False
         records = self._backlog.take()
         # After the records: what a task has logged is in the file when its end is.
         lines = self._lines.take()
         if records or lines or self._trouble is not None:
             self._write(records, lines)
-        for piece in self._backlog.take_work():
-            piece.run()
+        while (piece := self._backlog.next_work()) is not None:
+            try:
+                piece.run()
+            except BaseException as error:  # noqa: BLE001 - whatever it is, who asked for it hears of it
+                piece.refuse(error)
+            self._backlog.work_is_done()
         self._committer.check_point_if_due()
 
     def _write(self, records: list[Record], lines: list[Logged]) -> None:
@@ -271,7 +291,8 @@ class Writer:
             settled = [index for index, record in enumerate(records) if id(record) not in ids]
             refusals = {place: refusals[index] for place, index in enumerate(settled) if index in refusals}
             records = [records[index] for index in settled]
-        self._unsent = (records, refusals)
+        # In one step: what is told of is under way no more, whatever happens from here on.
+        self._unsent, self._backlog.under_way = (records, refusals), list(written.kept)
         self._backlog.settle(written.kept)
         if written.why is not None:
             self._be_in_trouble(journal_error(written.why, self._path, "written"))
@@ -286,9 +307,10 @@ class Writer:
         """Refuse the submissions and keep all else, in order, for the next try."""
         trouble = error if isinstance(error, JournalError) else journal_error(error, self._path, "written")
         refused = [record for record in records if self._committer.can_be_refused(record)]
-        if refused:
-            self._unsent = (refused, dict.fromkeys(range(len(refused)), trouble))
-        self._backlog.settle([record for record in records if not self._committer.can_be_refused(record)])
+        kept = [record for record in records if not self._committer.can_be_refused(record)]
+        unsent = (refused, dict.fromkeys(range(len(refused)), trouble)) if refused else None
+        self._unsent, self._backlog.under_way = unsent, kept
+        self._backlog.settle(kept)
         self._be_in_trouble(trouble)
         self._send()
 
@@ -304,8 +326,8 @@ class Writer:
         """The last resort: what is committed is told, whatever else is under way is kept, and health says why."""
         self._committer.roll_back()
         under_way = self._backlog.under_way
-        if under_way and self._committer.is_committed:
-            self._unsent = self._unsent or (under_way, NONE_REFUSED)
+        if under_way and self._committer.is_committed and self._unsent is None:
+            self._unsent, self._backlog.under_way = (under_way, NONE_REFUSED), []
             self._backlog.settle()
         elif under_way:
             self._backlog.settle(under_way)
@@ -330,13 +352,14 @@ class Writer:
     def _leave(self) -> None:
         """At the end of the thread: answer all who still wait."""
         self._send()
-        self._left = self._backlog.left()
+        self._left += self._backlog.left()
         if self._left:
             unwritten = [in_words(change) for change, _, _ in self._left]
             error = unwritten_error(self._path, unwritten, self._trouble)
             self._deliveries.send(self._left, dict.fromkeys(range(len(self._left)), error))
-        for piece in self._backlog.take_work():
+        while (piece := self._backlog.next_work()) is not None:
             piece.refuse(JournalError(f"The journal {self._path} was closed before this could be done."))
+            self._backlog.work_is_done()
 
     def _answer(self, function: Callable[..., None], *arguments: object) -> None:
         # A loop that was closed without a stop hears nothing; what was written is written.

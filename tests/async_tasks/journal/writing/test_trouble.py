@@ -12,6 +12,7 @@ from ailf.async_tasks.journal.care import owners
 from ailf.async_tasks.journal.care.migrate import ensure_current
 from ailf.async_tasks.journal.writing import commit
 from ailf.async_tasks.journal.writing.door import Door
+from ailf.async_tasks.journal.writing.log_queue import LogQueue
 from ailf.async_tasks.journal.writing.refusals import in_words
 from ailf.async_tasks.journal.writing.writer import Writer
 from ailf.async_tasks.model import Change, Logged, Progressed
@@ -95,6 +96,25 @@ async def test_a_full_disk_is_outlasted(desk: Desk) -> None:
     await desk.writer.call(lambda connection: connection.execute("PRAGMA max_page_count=1000000"))
     await until(lambda: "a ends" in desk.answers)
     assert desk.rows("SELECT status, length(progress_message) FROM tasks") == [("completed", 100_000)]
+
+
+async def test_what_has_no_memory_after_a_commit_is_not_taken_for_committed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is raised between two batches, the second is told of when it is written, and not with the first."""
+    desk.record("first", submitted("first"))
+    await until(lambda: "first" in desk.answers)
+    take = LogQueue.take
+
+    def no_memory(_: LogQueue) -> list[Logged]:
+        monkeypatch.setattr(LogQueue, "take", take)
+        raise MemoryError
+
+    monkeypatch.setattr(LogQueue, "take", no_memory)
+    desk.record("second", submitted("second"))
+    await until(lambda: "second" in desk.answers)
+    assert desk.answers["second"] is None
+    assert desk.rows("SELECT id FROM tasks ORDER BY id") == [("first",), ("second",)]
 
 
 async def test_close_writes_what_is_left(desk: Desk) -> None:
