@@ -8,7 +8,7 @@ from typing import Any
 
 from ailf.async_tasks import TaskManager
 from ailf.async_tasks.journal import open_reader
-from ailf.async_tasks.journal.care import upkeep
+from ailf.async_tasks.journal.care import is_current, upkeep
 from ailf.async_tasks.journal.form import journal_path, leaving_nothing
 from ailf.async_tasks.journal.reading import Pulse, Reader, reports
 from ailf.errors import InvalidTypeError, JournalError
@@ -76,7 +76,8 @@ class Source:
     def _current(self) -> Reader:
         path = self.path
         identity = _identity(path)
-        if self._reader is not None and identity is not None and identity == self._identity:
+        is_the_same = self._reader is not None and identity is not None and identity == self._identity
+        if self._reader is not None and is_the_same and self._reader.ask(is_current):
             return self._reader
         self._close()
         with ExitStack() as opening:

@@ -291,6 +291,19 @@ async def test_what_is_no_journal_or_of_another_release_is_refused(tmp_path: Pat
         assert "9999" in (await read(client, "", 503)).text
 
 
+async def test_a_newer_release_upgrades_the_journal_of_an_open_page(full: Path) -> None:
+    """In its place: from then on the page says so, and goes on where it is what it was."""
+    async with client_of(dashboard(full)) as client:
+        assert "runs long" in (await read(client, "")).text
+        connection = opened_again(full)
+        [(revision,)] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        assert "9999" in (await read(client, "tasks", 503)).text
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        connection.close()
+        assert "runs long" in (await read(client, "")).text
+
+
 async def test_a_locked_journal_is_said_to_be(full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a moment, not after half a minute."""
     monkeypatch.setattr("ailf.async_tasks.source.PATIENCE_SECONDS", 0.05)

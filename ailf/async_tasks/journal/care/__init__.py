@@ -11,6 +11,7 @@ from ailf.async_tasks.journal.care.migrate import (
     assert_current,
     assert_still_current,
     ensure_current,
+    is_current,
     migration_lock,
 )
 from ailf.async_tasks.journal.care.requests import request_cancel, requests_query
@@ -26,6 +27,7 @@ __all__ = [
     "assert_current",
     "assert_still_current",
     "ensure_current",
+    "is_current",
     "make_backup",
     "migration_lock",
     "policy_text",

@@ -222,6 +222,11 @@ def assert_still_current(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Whether a journal that is open is still of this release: another one may upgrade it in its place."""
+    return _revision(connection) == HEAD
+
+
 def _revision(connection: sqlite3.Connection) -> str | None:
     [(found,)] = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").fetchall()
     rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if found else []
