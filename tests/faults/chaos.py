@@ -3,9 +3,9 @@
 ``python -m tests.faults.chaos --seconds 60 --seed 7`` prints what it did as one line of figures.
 
 Workers run tasks and say what was acknowledged to them. Meanwhile they are killed, stopped and continued, fork
-children that want to use the journal too, lose their lock files, their disk is made small, and a stranger locks
-the journal. In the end the journal must have everything that was acknowledged, and no task of a process that lived
-may be FAILED for its death.
+children that want to use the journal too, lose their lock files or find others in their place, their disk is made
+small, and a stranger locks the journal. In the end the journal must have everything that was acknowledged, and no
+task of a process that lived may be FAILED for its death.
 """
 
 import argparse
@@ -213,10 +213,18 @@ class Chaos:
             os.kill(self._random.choice(ready).process.pid, FORK)
 
     def _tidy_up(self) -> None:
-        """Remove the lock file of somebody, who is alive as a rule."""
-        if files := sorted(owners_folder(self._journal).glob(LOCK_PATTERN)):
-            self._random.choice(files).unlink(missing_ok=True)
+        """Remove the lock file of somebody, who is alive as a rule, or put another in its place, which nobody holds."""
+        if not (files := sorted(owners_folder(self._journal).glob(LOCK_PATTERN))):
+            return
+        file = self._random.choice(files)
+        if self._random.random() < 0.5:
+            file.unlink(missing_ok=True)
             self.figures["lock files removed"] += 1
+        else:
+            another = self._journal.with_name("another.lock")
+            another.touch(0o600)
+            another.replace(file)
+            self.figures["lock files replaced"] += 1
 
     def _lock(self) -> None:
         stranger = sqlite3.connect(self._journal, timeout=0.2, isolation_level=None)
