@@ -3,12 +3,14 @@
 import json
 import re
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 from ailf.async_tasks.guard import PROGRAM_ENDS, log
 from ailf.async_tasks.nearest import MAX_JSON_DEPTH, nearest_json
+from ailf.async_tasks.pieces import ChangedError, compact_json, encode_in_pieces, escape_surrogates
 from ailf.async_tasks.states import ResultFormat
 
 MAX_JSON_CHARACTERS = 200_000_000
@@ -28,9 +30,11 @@ class Coders(NamedTuple):
     decoder: Coder | None = None
 
 
-_SCALARS = frozenset({type(None), bool, int, float, str})
-# Made once: json.dumps makes an encoder of its own for each call with options.
-_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+VALUES_AT_A_TIME = 20_000
+"""How many values are looked at in one go, in C."""
+
+_SCALARS: frozenset[type] = frozenset({type(None), bool, int, float, str})
+_TEXTS: frozenset[type] = frozenset({str})
 _SORTED = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True).encode
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -61,7 +65,18 @@ class EncodedResult(NamedTuple):
 _NOTHING = EncodedResult("null", ResultFormat.JSON)
 
 
-def encode_result(value: Any, encoder: Coder | None = None) -> EncodedResult:
+def encode_large_result(value: Any, encoder: Coder | None = None) -> EncodedResult:
+    """The same as ``encode_result`` for a thread, in pieces between which the event loop has its turn.
+
+    Raises:
+        ChangedError: somebody else changed the value meanwhile.
+    """
+    return encode_result(value, encoder, write=_encode_large_json)
+
+
+def encode_result(
+    value: Any, encoder: Coder | None = None, *, write: Callable[[Any], str] | None = None
+) -> EncodedResult:
     """Put a result into words; raises nothing but what ends the program, in the middle of somebody's ``__repr__``.
 
     As JSON where that holds it exactly; else as what the encoder makes of it; else as the nearest JSON; else as a
@@ -70,12 +85,14 @@ def encode_result(value: Any, encoder: Coder | None = None) -> EncodedResult:
     Args:
         value: the result.
         encoder: the application's own.
+        write: makes the JSON text; None is ``encode_json``.
     """
     if value is None:
         return _NOTHING
-    if (text := _json_of(value)) is not None and _reads_back(text, value):
+    write = write or encode_json
+    if (text := _json_of(value, write)) is not None and _reads_back(text, value):
         return EncodedResult(text, ResultFormat.JSON)
-    if encoder is not None and (text := _encoded_by(encoder, value)) is not None:
+    if encoder is not None and (text := _encoded_by(encoder, value, write)) is not None:
         return EncodedResult(text, ResultFormat.CUSTOM)
     try:
         nearest = nearest_json(value)
@@ -83,7 +100,7 @@ def encode_result(value: Any, encoder: Coder | None = None) -> EncodedResult:
         raise
     except BaseException:  # noqa: BLE001 - a value may define anything; what it cannot do is fail the task
         nearest = None
-    if nearest is not None and (text := _json_of(nearest)) is not None:
+    if nearest is not None and (text := _json_of(nearest, write)) is not None:
         return EncodedResult(text, ResultFormat.LOSSY)
     return EncodedResult(bounded_repr(value), ResultFormat.REPR)
 
@@ -103,10 +120,10 @@ def as_json(value: Any) -> Any:
     return text if form is ResultFormat.REPR else json.loads(text)
 
 
-def _json_of(value: Any) -> str | None:
+def _json_of(value: Any, write: Callable[[Any], str]) -> str | None:
     try:
-        text = encode_json(value)
-    except PROGRAM_ENDS:
+        text = write(value)
+    except (ChangedError, *PROGRAM_ENDS):
         raise
     except BaseException:  # noqa: BLE001 - a value may define anything
         return None
@@ -120,10 +137,10 @@ def _reads_back(text: str, value: Any) -> bool:
     return "\\ud" not in text or json.loads(text) == value
 
 
-def _encoded_by(encoder: Coder, value: Any) -> str | None:
+def _encoded_by(encoder: Coder, value: Any, write: Callable[[Any], str]) -> str | None:
     try:
-        return encode_json(encoder(value))
-    except PROGRAM_ENDS:
+        return write(encoder(value))
+    except (ChangedError, *PROGRAM_ENDS):
         raise
     except BaseException as error:  # noqa: BLE001 - it is the application's: what it cannot do is fail the task
         log.warning(
@@ -142,14 +159,16 @@ def encode_json(value: Any) -> str:
         TypeError: JSON has nothing for a type in it.
         ValueError: it has a NaN, an infinity, a reference to itself, or too many levels.
     """
-    text = _COMPACT(value)
+    text = compact_json(value)
     if type(value) not in _SCALARS:
         _assert_depth(value)
-    return _escape_surrogates(text)
+    return escape_surrogates(text)
 
 
-def _escape_surrogates(text: str) -> str:
-    return text if text.isascii() else _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+def _encode_large_json(value: Any) -> str:
+    text = encode_in_pieces(value)
+    _assert_depth(value)
+    return text
 
 
 def _assert_depth(value: Any) -> None:
@@ -162,13 +181,23 @@ def _assert_depth(value: Any) -> None:
     raise ValueError(f"it is nested more than {MAX_JSON_DEPTH} levels deep")
 
 
+def _all_of(types: frozenset[type], values: Collection[Any]) -> bool:
+    """Whether all values are of these types; of many, so many at a time, since nothing else runs meanwhile."""
+    if len(values) <= VALUES_AT_A_TIME:
+        return types.issuperset(map(type, values))
+    each = iter(values)
+    return all(
+        types.issuperset(map(type, islice(each, VALUES_AT_A_TIME))) for _ in range(0, len(values), VALUES_AT_A_TIME)
+    )
+
+
 def _containers_in(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, list | tuple):
         return ()
     # Sets of types: a long list of plain values, the usual one, is looked at in C.
-    return () if _SCALARS.issuperset(map(type, value)) else [item for item in value if type(item) not in _SCALARS]
+    return () if _all_of(_SCALARS, value) else [item for item in value if type(item) not in _SCALARS]
 
 
 def _is_exact(value: Any) -> bool:
@@ -178,7 +207,7 @@ def _is_exact(value: Any) -> bool:
         for one in level:
             kind = type(one)
             if kind is dict:
-                if not {str}.issuperset(map(type, one)):
+                if not _all_of(_TEXTS, one):
                     return False
             elif kind is not list and kind not in _SCALARS:
                 return False
@@ -226,7 +255,7 @@ def encode_value(value: Any) -> str:
     """
     text = _SORTED(value)
     _assert_depth(value)
-    return _escape_surrogates(text)
+    return escape_surrogates(text)
 
 
 _decode_start = json.JSONDecoder().raw_decode

@@ -70,8 +70,8 @@ class TaskManager(Waiting):
             result_memory: how many bytes of results to keep in memory that JSON does not hold exactly, as far as
                 their size can be told; the ones that were least recently read go first, and are from then on
                 what they are after a restart. The last one stays, however large it is.
-            encoder: makes of a result that JSON does not hold exactly what JSON holds; called on the event loop. What
-                it raises is logged, and the result kept without it.
+            encoder: makes of a result that JSON does not hold exactly what JSON holds; called on the event loop, and
+                for a large result in a thread. What it raises is logged, and the result kept without it.
             decoder: makes the result of that again, whenever it is read, in whichever thread that is; goes with
                 ``encoder``.
 

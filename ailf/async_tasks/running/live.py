@@ -8,13 +8,15 @@ holds it meanwhile, and what may come next, is the table in ``phases``.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from ailf.async_tasks import arguments
-from ailf.async_tasks.encoding import Coder, encode_result, unspoken_result
+from ailf.async_tasks.encoding import Coder, EncodedResult, encode_large_result, encode_result, unspoken_result
 from ailf.async_tasks.guard import PROGRAM_ENDS, log
 from ailf.async_tasks.journal.writing import Record
 from ailf.async_tasks.model import Ended, Ending, Outcome, Progressed, Started, Submitted
+from ailf.async_tasks.pieces import ChangedError, is_large
 from ailf.async_tasks.running.context import Above, CurrentTask, Desk, enter, running_in
 from ailf.async_tasks.running.job import Job
 from ailf.async_tasks.running.live_task import GRACE_SECONDS, NOT_REPORTED, LiveTask, resolve
@@ -80,6 +82,9 @@ class LiveTasks:
         self._on_started = self._started
         self._on_unwound = self._unwound
         self._desk = desk
+        # One is enough: Python does not put two values into words at a time.
+        self._encoders = Threads("ailf results", 1)
+        self._encoding: dict[LiveTask, None] = {}
         self._functions = Threads("ailf function", max_concurrency or MOST_FUNCTIONS)
 
     def find(self, task_id: str) -> LiveTask | None:
@@ -297,7 +302,11 @@ class LiveTasks:
         for task in list(self._tasks.values()):
             self._stop(task, Reason.SHUTDOWN)
         await self._runners_done(GRACE_SECONDS)
+        # However large their results are, they come to an end.
+        if encoding := [task.runner for task in self._encoding if task.runner is not None]:
+            await asyncio.wait(encoding)
         self._functions.close()
+        self._encoders.close()
         for task in list(self._tasks.values()):
             if task.outcome is None:
                 log.warning(
@@ -315,6 +324,10 @@ class LiveTasks:
         # Nobody's turn comes any more.
         self._slots = Slots(None)
         self._functions.close()
+        self._encoders.close()
+        for task in list(self._encoding):
+            assert task.outcome is not None  # noqa: S101 - it is over
+            self._record_large(task, *self._in_words(task.outcome))
         for task in list(self._tasks.values()):
             if task.outcome is None:
                 task.job.discard()
@@ -401,7 +414,10 @@ class LiveTasks:
         if outcome.status is TaskStatus.CANCELLED and task.stop_reason is not None:
             outcome = outcome._replace(reason=task.stop_reason)
         if task.outcome is None:
-            outcome = self._end(task, outcome)
+            if outcome.value is not None and is_large(outcome.value):
+                outcome = await self._end_with_large_result(task, outcome)
+            else:
+                outcome = self._end(task, outcome)
         if outcome.fatal is not None:
             # It goes on whether or not the journal takes writes: whoever asked the program to end is not kept waiting.
             with suppress(TimeoutError):
@@ -425,27 +441,64 @@ class LiveTasks:
             self._end(task, stopped if error is None else failed(error))
 
     def _stop(self, task: LiveTask, reason: Reason) -> None:
+        if task.outcome is not None:
+            # What it returned is being put into words, or is on its way into the journal.
+            return
         if task.phase is Phase.RUNNING:
             task.cancel(reason)
-        elif task.outcome is None:
+        else:
             # Not a line of it has run: its end is recorded behind its submission, committed or not.
             self._slots.leave(task)
             task.job.discard()
             self._end(task, Outcome(TaskStatus.CANCELLED, reason))
 
+    async def _end_with_large_result(self, task: LiveTask, outcome: Outcome) -> Outcome:
+        """The same as ``_end``, with the result put into words in a thread first.
+
+        Meanwhile the task has ended to all who would stop it or report to it, and to nobody who reads or waits.
+        """
+        task.outcome = outcome
+        self._encoding[task] = None
+        encode = partial(encode_large_result, outcome.value, self._encoder)
+        try:
+            encoded: EncodedResult = await self._encoders.call(encode)
+        except BaseException as error:
+            # Somebody else changes it all the time, or the loop is being torn down: at once, and by nobody else.
+            outcome = self._record_large(task, *self._in_words(outcome))
+            if not isinstance(error, (ChangedError, asyncio.CancelledError, *PROGRAM_ENDS)):
+                raise
+            return outcome
+        return self._record_large(task, encoded, outcome)
+
+    def _record_large(self, task: LiveTask, result: EncodedResult, outcome: Outcome) -> Outcome:
+        if task in self._encoding:
+            del self._encoding[task]
+            self._record_end(task, outcome, result)
+        return outcome
+
+    def _in_words(self, outcome: Outcome) -> tuple[EncodedResult, Outcome]:
+        """The result, and the outcome with what interrupted the putting of it into words."""
+        try:
+            return encode_result(outcome.value, self._encoder), outcome
+        except PROGRAM_ENDS as fatal:
+            return unspoken_result(outcome.value), outcome._replace(fatal=fatal)
+
     def _end(self, task: LiveTask, outcome: Outcome) -> Outcome:
         """Record how a task ended; returns that, with what interrupted the putting into words of its result."""
+        result: EncodedResult | None = None
+        if outcome.status is TaskStatus.COMPLETED:
+            result, outcome = self._in_words(outcome)
+        self._record_end(task, outcome, result)
+        return outcome
+
+    def _record_end(self, task: LiveTask, outcome: Outcome, result: EncodedResult | None) -> None:
         text: str | None = None
         progress: float | None = None
         result_format: ResultFormat | None = None
-        if outcome.status is TaskStatus.COMPLETED:
+        if result is not None:
             # What says nothing of its progress is done with all of it at its end.
             progress = 100 if task.reported is NOT_REPORTED else None
-            try:
-                task.result = encode_result(outcome.value, self._encoder)
-            except PROGRAM_ENDS as fatal:
-                task.result, outcome = unspoken_result(outcome.value), outcome._replace(fatal=fatal)
-            text, result_format = task.result
+            text, result_format = task.result = result
             if result_format is not ResultFormat.JSON:
                 self.remembered.keep_result(task.id, task.created_at, outcome.value)
         # Before the end is recorded: a report that is recorded behind it knows that it does not count.
@@ -454,7 +507,6 @@ class LiveTasks:
         self._record((change, self._on_ended, task))
         task.enter(Phase.ENDING)
         self._release_slot(task)
-        return outcome
 
     def _ended(self, task: LiveTask, refusal: AilfError | None) -> None:
         try:
