@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import footprint, history, logs, loop, throughput
+from benchmarks import footprint, history, logs, loop, still, throughput
 from benchmarks.values import Measured, Setting, Sizes
 
 GOALS: Mapping[str, Callable[[Setting], Measured]] = {
@@ -17,6 +17,7 @@ GOALS: Mapping[str, Callable[[Setting], Measured]] = {
     "logs": logs.logs,
     "growth": history.history,
     "loop": loop.loop,
+    "still": still.still,
     "memory": footprint.memory,
     "start": footprint.start,
     "uvloop": throughput.uvloop,

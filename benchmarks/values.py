@@ -83,6 +83,14 @@ class Sizes:
     imports: int = 11
     log_calls: int = 50_000
     log_lines: int = 1_000_000
+    still_tasks: int = 200_000
+    still_values: int = 1_000_000
+    still_queued: int = 20_000
+    still_watchers: int = 1_000
+    still_reads: int = 2_000
+    still_events: int = 40_000
+    still_functions: int = 64
+    still_seconds: float = 3.0
 
 
 FULL = Sizes()
@@ -104,6 +112,14 @@ QUICK = Sizes(
     imports=5,
     log_calls=5_000,
     log_lines=20_000,
+    still_tasks=10_000,
+    still_values=100_000,
+    still_queued=2_000,
+    still_watchers=100,
+    still_reads=200,
+    still_events=2_000,
+    still_functions=40,
+    still_seconds=1.0,
 )
 """A first look within a minute; its figures are no evidence."""
 

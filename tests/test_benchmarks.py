@@ -30,6 +30,14 @@ TINY = Sizes(
     imports=1,
     log_calls=20,
     log_lines=50,
+    still_tasks=30,
+    still_values=100,
+    still_queued=20,
+    still_watchers=3,
+    still_reads=20,
+    still_events=20,
+    still_functions=3,
+    still_seconds=0.05,
 )
 
 FIGURES = {
@@ -40,6 +48,7 @@ FIGURES = {
     "logs": 4,
     "growth": 13,
     "loop": 5,
+    "still": 10,
     "memory": 1,
     "start": 4,
     "uvloop": 3,

@@ -65,8 +65,8 @@ class Remembered:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._results: OrderedDict[str, _Kept] = OrderedDict()
-        self._endings: dict[str, tuple[Microseconds, Ending]] = {}
-        self._exceptions: dict[str, tuple[Microseconds, BaseException]] = {}
+        self._endings: OrderedDict[str, tuple[Microseconds, Ending]] = OrderedDict()
+        self._exceptions: OrderedDict[str, tuple[Microseconds, BaseException]] = OrderedDict()
 
     def keep_result(self, task_id: str, created_at: Microseconds, value: Any) -> None:
         """Keep a result that its text does not give back as it was.
@@ -142,11 +142,12 @@ class Remembered:
             self._exceptions.pop(task_id, None)
 
 
-def _put(kept: dict[str, T], task_id: str, thing: T, most: int) -> None:
+def _put(kept: OrderedDict[str, T], task_id: str, thing: T, most: int) -> None:
     kept.pop(task_id, None)
     kept[task_id] = thing
     if len(kept) > most:
-        del kept[next(iter(kept))]
+        # Of a plain dict, to find the first is to go past all that were taken out before it.
+        kept.popitem(last=False)
 
 
 def size_of(value: Any) -> int:
