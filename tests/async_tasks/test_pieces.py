@@ -98,7 +98,7 @@ def test_a_nan_is_none_deep_in_a_large_value() -> None:
 def test_a_value_that_changes_meanwhile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a text would be that of no value."""
     value = {str(number): number for number in range(20_000)}
-    monkeypatch.setattr("ailf.async_tasks.pieces.time.sleep", lambda _: value.setdefault("more"))
+    monkeypatch.setattr("ailf.async_tasks.pieces.time.sleep", lambda _: value.update(more=0))
     with pytest.raises(ChangedError):
         encode_large_result(value)
     monkeypatch.undo()
