@@ -169,7 +169,7 @@ def test_many_writers_and_readers_lose_and_double_nothing(tmp_path: Path) -> Non
     """Every message is taken whole, and once."""
     folder = tmp_path / "spool"
     readers = [spawn(take_many, folder, tmp_path / f"taken{number}") for number in range(2)]
-    writers = [spawn(put_many, folder, number * 200, 200) for number in range(2)]
+    writers = [spawn(put_many, folder, number * 75, 75) for number in range(2)]
     for process in writers:
         process.join()
     for _ in readers:
@@ -178,7 +178,7 @@ def test_many_writers_and_readers_lose_and_double_nothing(tmp_path: Path) -> Non
         process.join()
     assert [process.exitcode for process in readers + writers] == [0] * 4
     taken = [line.split() for path in tmp_path.glob("taken*") for line in path.read_text().splitlines()]
-    assert sorted(int(number) for number, _ in taken) == list(range(400))
+    assert sorted(int(number) for number, _ in taken) == list(range(150))
     assert all(int(size) == len(number) + 3000 for number, size in taken)
 
 
