@@ -13,6 +13,7 @@ from mcp_types import TextContent, TextResourceContents
 
 from ailf.async_tasks import TaskManager
 from tests.async_tasks.journal.support import attempt, snapshot
+from tests.conftest import PATIENCE_SECONDS
 from tests.mcp.conftest import answer, asking, complaint
 from tests.mcp.tasks_client import first_line
 
@@ -77,7 +78,7 @@ async def test_a_prompt_to_begin_with(full: Path) -> None:
 def test_it_ends_with_whoever_started_it(full: Path) -> None:
     """At the end of its input with code 0 and without a word, and at Ctrl-C."""
     command = [sys.executable, "-W", "error", "-m", "ailf", "mcp", "--journal", str(full)]
-    ended = subprocess.run(command, input="", capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, input="", capture_output=True, text=True, timeout=4 * PATIENCE_SECONDS, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     pipe = subprocess.PIPE
     with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as server:
@@ -88,7 +89,7 @@ def test_it_ends_with_whoever_started_it(full: Path) -> None:
             assert first_line(server)
             server.send_signal(signal.SIGINT)
             # Its thread that reads goes with the input.
-            _, complaints = server.communicate(timeout=60)
+            _, complaints = server.communicate(timeout=4 * PATIENCE_SECONDS)
         finally:
             server.kill()
     assert server.returncode in (0, 130, -signal.SIGINT)
