@@ -1,7 +1,10 @@
 """The journal served over stdio, as the command does it."""
 
+import os
+import signal
 from pathlib import Path
 
+from ailf.async_tasks.source import Source
 from ailf.mcp.server import journal_server
 
 
@@ -12,4 +15,13 @@ def serve(journal: Path, *, actions: bool = False) -> None:
         journal: the journal, which need not be there yet.
         actions: whether tasks may be cancelled.
     """
-    journal_server(journal, actions=actions).run("stdio")
+    source = Source(journal)
+
+    def leave(number: int, _frame: object) -> None:
+        # A thread waits for input, which no signal interrupts and every other end of a process waits for.
+        source.close()
+        os._exit(128 + number)
+
+    for wanted in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(wanted, leave)
+    journal_server(source, actions=actions).run("stdio")

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from inspect import getdoc
-from pathlib import Path
 from typing import Annotated, Any
 
 from mcp.server.mcpserver import MCPServer
@@ -24,14 +23,13 @@ from ailf.mcp.waits import Waits
 SCHEMA_ADDRESS = "ailf://schema"
 
 
-def journal_server(journal: str | Path, *, actions: bool = False) -> MCPServer[None]:
+def journal_server(source: Source, *, actions: bool = False) -> MCPServer[None]:
     """An MCP server on a journal, which need not be there yet.
 
     Args:
-        journal: the path of the journal.
+        source: the journal.
         actions: whether tasks may be cancelled; without, the journal is only read.
     """
-    source = Source(journal)
     tools, waits = Tools(source), Waits(source)
     reading: list[Callable[..., Any]] = [
         tools.find_tasks,

@@ -76,24 +76,43 @@ async def test_a_prompt_to_begin_with(full: Path) -> None:
 
 
 def test_it_ends_with_whoever_started_it(full: Path) -> None:
-    """At the end of its input with code 0 and without a word, and at Ctrl-C."""
+    """At the end of its input with code 0 and without a word."""
     command = [sys.executable, "-W", "error", "-m", "ailf", "mcp", "--journal", str(full)]
-    ended = subprocess.run(command, input="", capture_output=True, text=True, timeout=4 * PATIENCE_SECONDS, check=False)
+    patience = 4 * PATIENCE_SECONDS
+    ended = subprocess.run(command, input="", capture_output=True, text=True, timeout=patience, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_when_it_is_told_to(full: Path, number: int) -> None:
+    """With its input still open, and nothing left beside the journal that it had open."""
+    before = snapshot(full.parent)
+    command = [sys.executable, "-W", "error", "-m", "ailf", "mcp", "--journal", str(full)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as server:
         try:
             assert server.stdin is not None
-            server.stdin.write('{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
-            server.stdin.flush()
-            assert first_line(server)
-            server.send_signal(signal.SIGINT)
-            # Its thread that reads goes with the input.
-            _, complaints = server.communicate(timeout=4 * PATIENCE_SECONDS)
+            assert server.stderr is not None
+            for message in ASKED:
+                server.stdin.write(f"{message}\n")
+                server.stdin.flush()
+                assert first_line(server)
+            server.send_signal(number)
+            assert server.wait(timeout=4 * PATIENCE_SECONDS) == 128 + number
+            assert server.stderr.read() == ""
         finally:
             server.kill()
-    assert server.returncode in (0, 130, -signal.SIGINT)
-    assert "Traceback" not in complaints
+    assert snapshot(full.parent) == before
+
+
+ASKED = (
+    (
+        '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},'
+        '"clientInfo":{"name":"test","version":"1"}}}'
+    ),
+    '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"failures","arguments":{}}}',
+)
+"""What a client of an older version of the protocol sends."""
 
 
 def test_without_its_libraries(tmp_path: Path) -> None:
