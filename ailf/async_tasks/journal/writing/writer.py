@@ -12,7 +12,7 @@ it is committed                          its callers are told
 one row is wrong, or has lost its guard  that row is refused, its neighbours are committed
 anything else happens to one row         that row and what its task did later is kept, the others are committed
 the journal takes no writes              submissions are refused; all else is kept, in order, and tried again
-the manager stops meanwhile              it is tried for ``CLOSING_PATIENCE_SECONDS``, then refused
+the manager stops meanwhile              it is tried for ``CLOSING_PATIENCE_SECONDS`` more, then refused
 =======================================  =====================================================================
 """
 
@@ -47,7 +47,7 @@ LINES_GATHER_SECONDS = 0.01
 """How long lines of logs wait for others, unless anything else comes meanwhile."""
 
 CLOSING_PATIENCE_SECONDS = 10.0
-"""How long a closing writer goes on trying to write what it still has: the one bound of every wait for a stop."""
+"""How long a closing writer tries on a journal that takes no writes: the one bound of every wait for a stop."""
 
 LAST_TRIES = 10
 """How often it is tried to answer all who still wait: what has no memory for that may have some a moment later."""
@@ -81,6 +81,8 @@ class Writer:
         self.log = self._lines.put
         """Has a line of a task's log written; from anywhere. Of too many that wait, the middle of each task's goes."""
         self._closing_at: float | None = None
+        # For how many seconds more a closing writer tries after each batch that it could write.
+        self._renewed: float | None = None
         # Set by the thread alone:
         self._trouble: JournalError | None = None
         self._retry_at = 0.0
@@ -160,12 +162,17 @@ class Writer:
         """Write what is left, and end the thread; blocks until then. Whoever waits for what cannot be written is told.
 
         Args:
-            patience: for how many seconds to go on trying on a journal that takes no writes.
+            patience: for how many seconds to go on trying on a journal that takes no writes. While it takes them, all
+                that waits is written, however long that takes.
 
         Returns:
             The records that could not be written.
         """
-        is_over = self.close_at_exit(patience, STUCK_SECONDS)
+        self._renewed = patience
+        self.close_soon(patience)
+        while self._thread.is_alive() and (seconds := self._seconds_to_close() + STUCK_SECONDS) > 0:
+            self._thread.join(seconds)
+        is_over = not self._thread.is_alive()
         self._lines.close()
         # What has not ended is in a call that does not come back, and changes nothing meanwhile.
         left = self._left if is_over else self._backlog.left()
@@ -174,10 +181,13 @@ class Writer:
             lines[line.task_id] += line.left_out or 1
         return left + [(left_out_line(task_id, 0, number), None, None) for task_id, number in lines.items()]
 
-    def close_at_exit(self, patience: float, longer: float = 0) -> bool:
+    def _seconds_to_close(self) -> float:
+        return 0.0 if self._closing_at is None else self._closing_at - time.monotonic()
+
+    def close_at_exit(self, patience: float) -> bool:
         """The same for a process that ends in any case; returns whether the thread has ended in time."""
         self.close_soon(patience)
-        self._thread.join(patience + longer)
+        self._thread.join(patience)
         return not self._thread.is_alive()
 
     def close_soon(self, patience: float = CLOSING_PATIENCE_SECONDS) -> None:
@@ -212,7 +222,11 @@ class Writer:
 
     def _is_over(self) -> bool:
         closing_at = self._closing_at
-        return closing_at is not None and (self._is_idle() or time.monotonic() >= closing_at)
+        if closing_at is None:
+            return False
+        # A stop waits for all that can be written; the end of a process does not.
+        gives_up = self._renewed is None or self._trouble is not None
+        return self._is_idle() or (gives_up and time.monotonic() >= closing_at)
 
     def _is_idle(self) -> bool:
         """Whether nothing waits; a line may, though the call that told of it was heard while a lock was waited for."""
@@ -294,6 +308,8 @@ class Writer:
         # In one step: what is told of is under way no more, whatever happens from here on.
         self._unsent, self._backlog.under_way = (records, refusals), list(written.kept)
         self._backlog.settle(written.kept)
+        if self._renewed is not None and written.why is None:
+            self._closing_at = time.monotonic() + self._renewed
         if written.why is not None:
             self._be_in_trouble(journal_error(written.why, self._path, "written"))
         elif self._trouble is not None:

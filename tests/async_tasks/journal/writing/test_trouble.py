@@ -10,7 +10,7 @@ import pytest
 
 from ailf.async_tasks.journal.care import owners
 from ailf.async_tasks.journal.care.migrate import ensure_current
-from ailf.async_tasks.journal.writing import commit
+from ailf.async_tasks.journal.writing import backlog, commit
 from ailf.async_tasks.journal.writing.door import Door
 from ailf.async_tasks.journal.writing.log_queue import LogQueue
 from ailf.async_tasks.journal.writing.refusals import in_words
@@ -123,6 +123,18 @@ async def test_close_writes_what_is_left(desk: Desk) -> None:
         desk.record(f"t{number}", submitted(f"t{number}"))
     assert desk.close() == []
     assert desk.rows("SELECT count(*) FROM tasks") == [(100,)]
+
+
+async def test_a_close_writes_all_while_the_journal_takes_writes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its patience is for a journal that takes none: a flood that takes longer than that is written to the last."""
+    monkeypatch.setattr(backlog, "RECORDS_A_BATCH", 10)
+    desk.record("a", submitted("a", starts=True))
+    for number in range(12_000):
+        desk.record(str(number), Progressed("a", NOW, number % 100, None))
+    desk.record("end", completed("a"))
+    assert desk.close(patience=0.1) == []
+    assert desk.rows("SELECT status FROM tasks") == [("completed",)]
+    assert desk.rows("SELECT count(*) FROM task_events WHERE kind = 'progress'") == [(12_000,)]
 
 
 async def test_close_reports_what_it_could_not_write(
