@@ -1,6 +1,7 @@
 """``update_progress``, ``current_task`` and the timeline of a task."""
 
 import asyncio
+import gc
 import sqlite3
 import threading
 import time
@@ -15,7 +16,7 @@ import pytest
 from ailf.async_tasks import EventKind, TaskInfo, TaskManager, TaskStatus, current_task
 from ailf.async_tasks.journal.reading import Query
 from ailf.errors import InvalidArgumentError, InvalidTypeError, ManagerError, NotStartedError
-from tests.conftest import until
+from tests.conftest import PATIENCE_SECONDS, until
 
 
 def info_of(manager: TaskManager, task_id: str) -> TaskInfo:
@@ -312,3 +313,33 @@ async def test_promise_3_a_read_is_never_older_than_what_was_reported_before_it(
         [info] = await manager.alist_tasks() if asked == "list" else [await manager.aget_task_info(task_id)]
     assert info is not None
     assert (info.progress, info.progress_message) == (50, "half")
+
+
+class Closing:
+    """Reports as it is collected: a bar of progress that closes itself."""
+
+    def __init__(self, manager: TaskManager, task_id: str) -> None:
+        self.me, self.manager, self.task_id = self, manager, task_id
+
+    def __del__(self) -> None:
+        """Report, and ask, in the middle of whatever the collector came into."""
+        self.manager.update_progress(self.task_id, 99, "closed")
+        self.manager.health()
+
+
+async def test_a_finalizer_may_report_wherever_the_collector_runs(manager: TaskManager) -> None:
+    """With a collection at nearly every allocation nothing waits for itself, and the task ends."""
+    gate = asyncio.Event()
+    task_id = await manager.submit(gate.wait)
+    before = gc.get_threshold()
+    gc.set_threshold(1, 1_000, 1_000)
+    try:
+        for number in range(300):
+            Closing(manager, task_id)
+            manager.update_progress(task_id, number % 90, f"{number}")
+            await asyncio.sleep(0)
+    finally:
+        gc.set_threshold(*before)
+    gate.set()
+    assert await manager.result(task_id, PATIENCE_SECONDS) is True
+    assert "closed" in {event.message for event in manager.get_task_events(task_id)}

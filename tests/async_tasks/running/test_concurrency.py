@@ -1,6 +1,7 @@
 """``max_concurrency``: how many run at a time, and who is next."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,34 @@ async def test_a_task_that_waits_for_a_time_goes_on_when_that_is_over(journal: P
         assert await manager.wait_for_task(waiting, timeout=0.05) is None
         assert manager.count_tasks(TaskStatus.RUNNING) == 1
         assert await manager.cancel_task(running)
+
+
+async def test_chains_and_fans_of_waits_need_one_slot(journal: Path) -> None:
+    """A task that waits for those it submitted gives its slot to them, however deep and wide that goes."""
+    async with TaskManager(journal, max_concurrency=1) as manager:
+
+        async def chain(depth: int) -> int:
+            return 0 if not depth else 1 + await manager.result(await manager.submit(partial(chain, depth - 1)))
+
+        async def fan(depth: int) -> int:
+            if not depth:
+                return 1
+            ids = [await manager.submit(partial(fan, depth - 1)) for _ in range(3)]
+            return sum(await asyncio.gather(*map(manager.result, ids)))
+
+        assert await manager.result(await manager.submit(partial(chain, 10)), PATIENCE_SECONDS) == 10
+        assert await manager.result(await manager.submit(partial(fan, 2)), PATIENCE_SECONDS) == 9
+
+
+async def test_tasks_that_wait_for_each_other_are_told(journal: Path) -> None:
+    """The one that closes the circle is refused, so that both end."""
+    async with TaskManager(journal, max_concurrency=2) as manager:
+        await asyncio.gather(
+            manager.submit(partial(manager.result, "b"), task_id="a"),
+            manager.submit(partial(manager.result, "a"), task_id="b"),
+        )
+        for task_id in ("a", "b"):
+            assert await manager.wait_for_task(task_id, PATIENCE_SECONDS) is None
+            info = manager.get_task_info(task_id)
+            assert info is not None
+            assert info.status is TaskStatus.FAILED
