@@ -4,8 +4,9 @@
 
 Workers run tasks and say what was acknowledged to them. Meanwhile they are killed, stopped and continued, fork
 children that want to use the journal too, lose their lock files or find others in their place, their disk is made
-small, and a stranger locks the journal. In the end the journal must have everything that was acknowledged, and no
-task of a process that lived may be FAILED for its death.
+small, and a stranger locks the journal. Half of them bring observers and handlers of the log that raise, and garbage
+that calls the manager when it is collected, at any moment; and their stops are cancelled. In the end the journal must
+have everything that was acknowledged, and no task of a process that lived may be FAILED for its death.
 """
 
 import argparse
@@ -276,6 +277,8 @@ class Chaos:
             case {"what": "forked", "exit_code": code}:
                 self.figures["forked"] += 1
                 assert code == 0, f"a child of {worker.name} was not refused the journal ({code})"
+            case {"what": "stop cut short"}:
+                self.figures["stops cut short"] += 1
             case {"what": "broken"}:
                 raise AssertionError(f"{worker.name} broke:\n{line['traceback']}")
 

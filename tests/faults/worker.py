@@ -1,12 +1,14 @@
 """A worker of the chaos: it runs tasks of every kind until it is told to stop, and says what was acknowledged."""
 
 import asyncio
+import logging
 import os
 import signal
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
@@ -16,6 +18,7 @@ from ailf.async_tasks import TaskManager, current_task
 from ailf.errors import JournalError, ManagerError, TaskCancelledError, TaskFailedError
 from tests.faults.children import be_quick
 from tests.faults.scenario import failing, quick, threaded
+from tests.faults.unruly import Leftover, UnrulyHandler, UnrulyObserver, collect_often
 
 AT_A_TIME = 6
 
@@ -34,6 +37,11 @@ class _Worker:
         self._name = name
         self._random = Random(seed)
         self._manager = TaskManager(journal, retention=None, max_concurrency=5, cleanup_interval=0.2)
+        self._is_unruly = self._random.random() < 0.5
+        if self._is_unruly:
+            self._manager.add_observer(UnrulyObserver(self._random))
+            logging.getLogger("ailf").addHandler(UnrulyHandler(self._random))
+            collect_often()
         self._number = 0
         self._is_told_to_stop = asyncio.Event()
         self._children: set[asyncio.Task[None]] = set()
@@ -53,7 +61,17 @@ class _Worker:
                 await asyncio.sleep(0.02)
         await asyncio.gather(*(self._one_after_the_other() for _ in range(AT_A_TIME)))
         await asyncio.gather(*self._children)
+        if self._is_unruly:
+            await self._stop_cut_short()
         await self._manager.stop(drain=0.05)
+
+    async def _stop_cut_short(self) -> None:
+        stopping = asyncio.ensure_future(self._manager.stop(drain=0.05))
+        await asyncio.wait([stopping], timeout=self._random.uniform(0, 0.05))
+        stopping.cancel()
+        with suppress(asyncio.CancelledError):
+            await stopping
+        self._say("stop cut short")
 
     def _copy(self) -> None:
         with suppress(FileNotFoundError):
@@ -129,7 +147,11 @@ class _Worker:
 
     async def _reports(self) -> str:
         for step in range(self._random.randrange(1, 8)):
-            current_task().update_progress(step * 10, f"step {step}")
+            task = current_task()
+            task.update_progress(step * 10, f"step {step}")
+            if self._is_unruly:
+                Leftover(partial(task.update_progress, step * 10, "collected"))
+                Leftover(self._manager.health)
             await asyncio.sleep(self._random.uniform(0, 0.01))
         return "reported"
 
