@@ -44,7 +44,9 @@ napoleon_numpy_docstring = False
 # and names by which modules know one another's types.
 nitpick_ignore_regex = [
     (r"py:.*", r"(asyncio|collections|contextlib|contextvars|datetime|enum|logging|os|pathlib|types|typing)(\..*)?"),
-    (r"py:.*", r"ailf\..*\.(_\w+|T|Above|Desk|Parent|Watchable)"),
+    (r"py:.*", r"ailf\..*\.(_\w+|T|Desk|Parent|Watchable)"),
+    # A recursive alias, of which Sphinx sees the name alone.
+    (r"py:class", r"Above"),
     (r"py:.*", r"(celery|click|mcp|opentelemetry|redis|sqlalchemy|pytest|starlette)(\..*)?"),
 ]
 
