@@ -250,7 +250,7 @@ class Session:
             return await self._ending_in_time(task_id, timeout)
         is_for_ever = timeout is None and self.task_around() == waiter.id
         other = self.live.find(task_id) if is_for_ever else None
-        return await self.live.while_waiting(waiter, other, self._ending_in_time(task_id, timeout))
+        return await self.live.turns.while_waiting(waiter, other, self._ending_in_time(task_id, timeout))
 
     def _waiter(self) -> LiveTask | None:
         """The task of this manager within which the caller runs, if there is one and it has not ended."""
@@ -377,7 +377,7 @@ class Session:
             What it returns.
         """
         waiter = self._waiter()
-        return await (wait if waiter is None else self.live.while_waiting(waiter, None, wait))
+        return await (wait if waiter is None else self.live.turns.while_waiting(waiter, None, wait))
 
     async def _cancel(self, task_id: str) -> bool:
         if self.live.find(task_id) is not None:

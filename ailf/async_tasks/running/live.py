@@ -6,10 +6,10 @@ holds it meanwhile, and what may come next, is the table in ``phases``.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from ailf.async_tasks import arguments
 from ailf.async_tasks.encoding import Coder, EncodedResult, encode_large_result, encode_result, unspoken_result
@@ -25,12 +25,12 @@ from ailf.async_tasks.running.observing import Observers
 from ailf.async_tasks.running.phases import Phase
 from ailf.async_tasks.running.remembered import RESULT_MEMORY_BYTES, Remembered
 from ailf.async_tasks.running.runner import execute, failed
-from ailf.async_tasks.running.slots import Slots
 from ailf.async_tasks.running.threads import Threads
+from ailf.async_tasks.running.turns import Turns
 from ailf.async_tasks.running.unheard import Unheard
 from ailf.async_tasks.running.unwritten import Unwritten
 from ailf.async_tasks.states import Reason, ResultFormat, TaskStatus
-from ailf.errors import AilfError, DuplicateTaskError, ManagerError, UnwrittenChangesError, WaitTimeoutError
+from ailf.errors import AilfError, DuplicateTaskError, UnwrittenChangesError
 
 FATAL_PATIENCE_SECONDS = 10.0
 """How long a KeyboardInterrupt or SystemExit waits until the end that it brought is in the journal."""
@@ -39,13 +39,11 @@ MOST_FUNCTIONS = 32
 """How many plain functions run at a time where nobody has said how many tasks do: as many threads as a pool of
 Python's has at most, whose number goes by the processors; but these wait rather than compute."""
 
-T = TypeVar("T")
-
 RecordChange = Callable[[Record], None]
 
 
 class LiveTasks:
-    """The tasks of one manager, the slots they run in, and the queue for a slot."""
+    """The tasks of one manager."""
 
     def __init__(
         self,
@@ -70,7 +68,7 @@ class LiveTasks:
         self._record = record
         self._observers = observers
         self._encoder = encoder
-        self._slots: Slots[LiveTask | asyncio.Future[None]] = Slots(max_concurrency)
+        self.turns = Turns(max_concurrency, self._begin)
         self._tasks: dict[str, LiveTask] = {}
         self._runners: dict[asyncio.Task[Any], LiveTask] = {}
         self.remembered = Remembered(result_memory)
@@ -128,8 +126,7 @@ class LiveTasks:
             job.discard()
             raise DuplicateTaskError(f"A task with the id {task_id!r} is unfinished; choose another id.")
         task = self._tasks[task_id] = LiveTask(task_id, job, name, timeout, self._above(parent_id))
-        if starts := self._slots.try_to_take():
-            self._take_slot(task)
+        starts = self.turns.try_to_begin(task)
         written = task.written = asyncio.get_running_loop().create_future()
         change = Submitted(task_id, task.last_at, name, timeout, metadata, starts, parent_id)
         self._record((change, self._on_submitted, task))
@@ -207,69 +204,6 @@ class LiveTasks:
             raise task.refusal
         return None
 
-    async def while_waiting(self, waiter: LiveTask, other: LiveTask | None, wait: Awaitable[T]) -> T:
-        """Wait within a task, which gives its slot back meanwhile: the one it waits for may need it.
-
-        Args:
-            waiter: the task within which somebody waits.
-            other: the task that it waits for itself, without a time limit, if it is one of these.
-            wait: the wait.
-
-        Returns:
-            What it returns.
-
-        Raises:
-            ManagerError: the two would wait for each other for ever.
-        """
-        if other is not None and waiter.waits_in_a_circle(other):
-            if asyncio.iscoroutine(wait):
-                wait.close()
-            raise ManagerError(
-                f"Task {waiter.id} waits for task {other.id}, which waits for it: neither would ever end. "
-                "Give one of the waits a timeout, or let a third task wait for both."
-            )
-        waiter.waits_for, before = other or waiter.waits_for, waiter.waits_for
-        waiter.waits += 1
-        self._release_slot(waiter)
-        # A task that was cancelled must unwind, and one that waits for a time must go on once that is over.
-        at_once = True
-        try:
-            value = await wait
-            at_once = False
-        except Exception as error:
-            at_once = isinstance(error, WaitTimeoutError)
-            raise
-        finally:
-            waiter.waits -= 1
-            waiter.waits_for = before
-            if not waiter.waits and waiter.outcome is None and self._slots.are_limited:
-                await self._return_to_slot(waiter, at_once=at_once)
-        return value
-
-    async def _return_to_slot(self, task: LiveTask, *, at_once: bool) -> None:
-        """Have a task go on: in its turn, or at once, when nobody else gets a slot until one more is given back."""
-        if task.has_slot:
-            return
-        if at_once:
-            self._slots.take_anyway()
-            task.has_slot = True
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._slots.wait_to_return(turn)
-        self._fill_slots()
-        try:
-            await turn
-        except BaseException:
-            self._slots.leave(turn)
-            if not turn.done() or turn.cancelled():
-                self._slots.take_anyway()
-            raise
-        finally:
-            task.has_slot = True
-            if task.outcome is not None:
-                # It was something that the task has left behind.
-                self._release_slot(task)
-
     async def cancel(self, task_id: str) -> bool:
         """Cancel a task and wait for its end; whether that is CANCELLED, and committed.
 
@@ -321,8 +255,7 @@ class LiveTasks:
 
     def abandon(self) -> None:
         """Record how each task ended whose event loop is gone: not a line of it will run any more."""
-        # Nobody's turn comes any more.
-        self._slots = Slots(None)
+        self.turns.end()
         self._functions.close()
         self._encoders.close()
         for task in list(self._encoding):
@@ -338,30 +271,8 @@ class LiveTasks:
         if runners:
             await asyncio.wait(runners, timeout=timeout)
 
-    def _take_slot(self, task: LiveTask) -> None:
-        """Have a task start, in the slot that was taken for it."""
-        task.has_slot = True
-        task.status = TaskStatus.RUNNING
-        task.enter(Phase.STARTING)
-
-    def _release_slot(self, task: LiveTask) -> None:
-        if task.has_slot:
-            task.has_slot = False
-            self._slots.give_back()
-            self._fill_slots()
-
-    def _fill_slots(self) -> None:
-        for entry in self._slots.admitted():
-            if isinstance(entry, LiveTask):
-                self._begin(entry)
-            elif entry.done():
-                self._slots.give_back()
-            else:
-                entry.set_result(None)
-
     def _begin(self, task: LiveTask) -> None:
         """Have the start of a task that waited be recorded; where there is no memory for that, how it failed."""
-        self._take_slot(task)
         try:
             self._record((Started(task.id, task.now()), self._on_started, task))
         except PROGRAM_ENDS:
@@ -381,9 +292,7 @@ class LiveTasks:
         if task.phase is Phase.STARTING:
             self._launch(task)
         elif task.phase is Phase.SUBMITTED:
-            self._slots.wait_to_begin(task)
-            task.enter(Phase.QUEUED)
-            self._fill_slots()
+            self.turns.queue(task)
 
     def _started(self, task: LiveTask, refusal: AilfError | None) -> None:
         if task.phase is not Phase.STARTING:
@@ -448,7 +357,7 @@ class LiveTasks:
             task.cancel(reason)
         else:
             # Not a line of it has run: its end is recorded behind its submission, committed or not.
-            self._slots.leave(task)
+            self.turns.leave(task)
             task.job.discard()
             self._end(task, Outcome(TaskStatus.CANCELLED, reason))
 
@@ -506,7 +415,7 @@ class LiveTasks:
         task.outcome = outcome
         self._record((change, self._on_ended, task))
         task.enter(Phase.ENDING)
-        self._release_slot(task)
+        self.turns.release(task)
 
     def _ended(self, task: LiveTask, refusal: AilfError | None) -> None:
         try:
@@ -530,7 +439,7 @@ class LiveTasks:
         task.job.discard()
         if task.outcome is None:
             task.outcome = Outcome(TaskStatus.CANCELLED, Reason.CANCELLED)
-            self._release_slot(task)
+            self.turns.release(task)
             self._forget(task, refusal)
 
     def _forget(self, task: LiveTask, refusal: AilfError | None) -> None:
