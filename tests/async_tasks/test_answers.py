@@ -109,3 +109,18 @@ async def test_a_signal_handler_may_report_at_any_moment(manager: TaskManager) -
     gate.set()
     assert await manager.result(task_id, PATIENCE_SECONDS) is True
     assert f"beat {beats}" in {event.message for event in manager.get_task_events(task_id)}
+
+
+async def test_an_end_after_an_outage_is_written_at_once(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the journal has taken a write again, nothing waits for the next try that was planned in trouble."""
+    monkeypatch.setattr("ailf.async_tasks.journal.writing.writer.FIRST_RETRY_SECONDS", 3_600)
+    monkeypatch.setattr("ailf.async_tasks.journal.writing.writer.LAST_RETRY_SECONDS", 3_600)
+    async with TaskManager(journal) as manager:
+        gate = asyncio.Event()
+        task_id = await manager.submit(gate.wait())
+        with locked(journal, gives_up_soon=True), pytest.raises(JournalError, match="locked"):
+            await manager.submit(asyncio.sleep(0))
+        # Whoever waits for an answer has it tried at once.
+        await manager.submit(asyncio.sleep(0))
+        gate.set()
+        assert await manager.result(task_id, PATIENCE_SECONDS) is True

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,21 @@ def locked(journal: Path, *, gives_up_soon: bool = False) -> Iterator[None]:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")
+
+
+async def test_promise_2_a_task_has_started_when_its_first_line_could_run(journal: Path) -> None:
+    """Behind a stranger's lock, that is when the lock is free and not when the task was submitted."""
+    async with TaskManager(journal) as manager:
+        with locked(journal):
+            submission = asyncio.ensure_future(manager.submit(asyncio.Event().wait()))
+            await until(lambda: manager.health().unwritten > 0)
+            before = datetime.now(UTC)
+            await until(lambda: datetime.now(UTC) > before)
+            free = datetime.now(UTC)
+        [(created_at, started_at)] = query(
+            journal, "SELECT created_at, started_at FROM tasks WHERE id = ?", await submission
+        )
+    assert datetime.fromisoformat(created_at) <= before < free <= datetime.fromisoformat(started_at)
 
 
 async def test_promise_1_write_ahead_submit(journal: Path) -> None:

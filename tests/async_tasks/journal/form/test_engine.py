@@ -28,7 +28,7 @@ from ailf.async_tasks.journal.reading.filters import Query
 from ailf.async_tasks.journal.reading.readers import Reader
 from ailf.errors import JournalError
 
-COMMON = {"busy_timeout": 30_000, "cell_size_check": 1, "mmap_size": 0}
+COMMON = {"busy_timeout": 30_000, "cell_size_check": 1, "mmap_size": 0, "temp_store": 2}
 
 
 def settings(connection: sqlite3.Connection, names: set[str]) -> dict[str, object]:
