@@ -42,6 +42,15 @@ def patience(seconds: float) -> Iterator[None]:
         commit.BUSY_PATIENCE_SECONDS = before
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have a stop give up soon on a journal that takes no writes."""
+    monkeypatch.setattr("ailf.async_tasks.journal.writing.writer.CLOSING_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("ailf.async_tasks.journal.writing.writer.Writer.close.__defaults__", (0.2,))
+    with patience(0.05):
+        yield
+
+
 async def first_round(manager: TaskManager) -> None:
     """Wait until the clean-up that comes with a start is over, so that the next one is the test's own."""
     # One turn of the loop, in which that round begins; one that is asked for comes after it.

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,15 +13,6 @@ from ailf.async_tasks import TaskManager
 from ailf.errors import AilfError, JournalError, UnwrittenChangesError
 from tests.async_tasks.test_promises import locked
 from tests.conftest import PATIENCE_SECONDS, patience, until
-
-
-@pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have a stop give up soon on a journal that takes no writes."""
-    monkeypatch.setattr("ailf.async_tasks.journal.writing.writer.CLOSING_PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr("ailf.async_tasks.journal.writing.writer.Writer.close.__defaults__", (0.2,))
-    with patience(0.05):
-        yield
 
 
 @pytest.mark.usefixtures("soon")

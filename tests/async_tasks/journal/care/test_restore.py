@@ -220,6 +220,7 @@ def another_program_s(journal: Path, backup: Path) -> None:
     run("cp", __file__, journal)
 
 
+@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("overwrite", [copied_over, emptied, zeroed, another_program_s])
 async def test_promise_6_nothing_is_acknowledged_into_a_file_that_was_overwritten(
     journal: Path, backup: Path, overwrite: Callable[[Path, Path], None]
@@ -243,6 +244,7 @@ async def test_promise_6_nothing_is_acknowledged_into_a_file_that_was_overwritte
     assert snapshot(journal.parent) == before
 
 
+@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("part", [0, 0.5])
 async def test_a_log_that_was_cut_is_not_brought_into_the_journal(journal: Path, part: float) -> None:
     """SQLite would go on behind the hole, and bring what is in it into the file: the journal itself stays whole."""
