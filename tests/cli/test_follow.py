@@ -198,7 +198,7 @@ def test_wait_tells_how_a_task_ended(program: "subprocess.Popen[str]", journal: 
     assert (waiting.returncode, "run `ailf journal recover`" in errors) == (1, True)
     dead = run(journal, "tasks", "cancel", "climber")
     assert (dead.returncode, "run `ailf journal recover`" in dead.stderr) == (1, True)
-    assert run(journal, "journal", "recover").stdout == "1 tasks marked as failed.\n"
+    assert run(journal, "journal", "recover").stdout == "1 task marked as failed.\n"
     failed = run(journal, "tasks", "wait", "climber", "--json")
     assert (failed.returncode, json.loads(failed.stdout)["reason"]) == (1, "process_died")
 

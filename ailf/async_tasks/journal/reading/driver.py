@@ -3,11 +3,15 @@
 Imported when the first of them is made, since a program that never awaits a read has no use for aiosqlite.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import suppress
+from functools import partial
+from typing import Any, Self, TypeVar
 
 import aiosqlite
+from aiosqlite.core import _STOP_RUNNING_SENTINEL, set_exception, set_result
 
 from ailf.async_tasks.journal.reading.considerate import Values
 from ailf.async_tasks.journal.reading.filters import Query, Row
@@ -20,7 +24,10 @@ STEPS_A_LOOK = 50_000
 
 
 class Driver(aiosqlite.Connection):
-    """A connection that is used by one read at a time."""
+    """A connection that is used by one read at a time.
+
+    Its thread outlives an event loop that is closed while it works: aiosqlite's own would end with an error there.
+    """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         """Open nothing yet: that is to be awaited.
@@ -76,6 +83,46 @@ class Driver(aiosqlite.Connection):
             self.raw.row_factory = None
             values.end()
         return values.found
+
+    async def _connect(self) -> Self:
+        try:
+            self._connection = await self._posted(self._connector)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if not self._running or self._connection is None:
+            raise ValueError("Connection closed")
+        return await self._posted(partial(fn, *args, **kwargs))
+
+    async def _posted(self, function: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def run() -> None:
+            try:
+                settle = partial(set_result, future, function())
+            except BaseException as error:  # noqa: BLE001 - it is the waiting call's
+                settle = partial(set_exception, future, error)
+            # Where the loop was closed meanwhile, nobody waits.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle)
+
+        self._tx.put_nowait((None, run))
+        return await future
+
+    def stop(self) -> None:
+        """End the thread, once it has done what it was given before; nobody waits for that."""
+        self._running = False
+        self._tx.put_nowait((None, self._closed))
+
+    def _closed(self) -> object:
+        if self._raw is not None:
+            self._raw.close()
+        self._connection = None
+        return _STOP_RUNNING_SENTINEL
 
     def interrupt_read(self) -> None:
         """Have the read that is under way, or about to begin, end soon; from any thread. There is no other one."""

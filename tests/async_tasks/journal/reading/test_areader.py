@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,34 @@ async def test_a_read_that_nobody_waits_for_ends(areader: AsyncReader, turns: in
     await asyncio.wait_for(areader.close(), PATIENCE_SECONDS)
     assert all(read.cancelled() for read in reads)
     await until(lambda: threading.active_count() == threads)
+
+
+@pytest.mark.parametrize("turns", range(0, 12, 2))
+def test_a_loop_that_is_closed_in_the_middle_of_a_read_leaves_no_error_behind(journal: Path, turns: int) -> None:
+    """Whatever the connections' threads do at that moment, opening or reading, they end in silence."""
+    ensure_current(journal)
+    threads = threading.active_count()
+    loop = asyncio.new_event_loop()
+    areader = AsyncReader(journal)
+    reads = [loop.create_task(areader.rows(SCAN)) for _ in range(MOST_CONNECTIONS)]
+
+    async def some_turns() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0.001)
+
+    loop.run_until_complete(some_turns())
+    for read in reads:
+        read.cancel()
+    loop.run_until_complete(asyncio.gather(*reads, return_exceptions=True))
+    areader.close_idle()
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    until = time.monotonic() + PATIENCE_SECONDS
+    while threading.active_count() > threads and time.monotonic() < until:
+        time.sleep(0.01)
+    assert threading.active_count() == threads
 
 
 async def test_a_reader_lets_go_of_its_connections_and_reads_again(areader: AsyncReader) -> None:
