@@ -28,7 +28,9 @@ PAGE_SECONDS = 240
 _PART = re.compile(
     r"^<!-- (?P<key>\w+)(?:: (?P<value>.*?))? -->$|^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
-_BLANKS = re.compile(r"[\s─━═╌]+")
+_BLANKS = re.compile(r"[\s─━═╌^~]+")
+_BOXES = str.maketrans("╭╮╰╯╞╪╡", "┌┐└┘├┼┤")
+"""SQLite's shell draws round corners from 3.52 on; and each Python underlines other parts of a traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,6 @@ def run(page: Path, folder: Path, scratch: Path) -> Iterator[tuple[Step, int, st
 
 def missing(shown: str, printed: str) -> list[str]:
     """The lines that a page shows and a command did not print; those with digits are others at each run."""
-    there = {_BLANKS.sub(" ", line).strip() for line in printed.splitlines()}
-    wanted = [_BLANKS.sub(" ", line).strip() for line in shown.splitlines()]
+    there = {_BLANKS.sub(" ", line).strip() for line in printed.translate(_BOXES).splitlines()} | {""}
+    wanted = [_BLANKS.sub(" ", line).strip() for line in shown.translate(_BOXES).splitlines()]
     return [line for line in wanted if not re.search(r"\d|…|\.\.\.", line) and line not in there]

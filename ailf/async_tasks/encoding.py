@@ -228,9 +228,11 @@ class _Shortener(reprlib.Repr):
     def repr_int(self, x: int, level: int) -> str:
         """A number of more digits than Python puts into words goes by its hexadecimal ones."""
         try:
-            return super().repr_int(x, level)
+            # Asked itself, since from Python 3.14 on reprlib answers for it.
+            repr(x)
         except ValueError:
             return hex(x)
+        return super().repr_int(x, level)
 
 
 def bounded_repr(value: Any) -> str:

@@ -5,7 +5,7 @@ import gc
 import sqlite3
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -323,8 +323,10 @@ class Closing:
 
     def __del__(self) -> None:
         """Report, and ask, in the middle of whatever the collector came into."""
-        self.manager.update_progress(self.task_id, 99, "closed")
-        self.manager.health()
+        # Some are collected when the manager has stopped.
+        with suppress(NotStartedError):
+            self.manager.update_progress(self.task_id, 99, "closed")
+            self.manager.health()
 
 
 async def test_a_finalizer_may_report_wherever_the_collector_runs(manager: TaskManager) -> None:

@@ -9,6 +9,7 @@ import atexit
 import os
 import shutil
 import sqlite3
+import threading
 import weakref
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -102,6 +103,8 @@ class Journal:
         self._writer: Writer | None = None
         self._rounds = rounds
         # What a manager that is never stopped leaves behind goes at the exit of the process.
+        self._closing = threading.Lock()
+        self._is_closed = False
         self._remove_temporary = weakref.finalize(self, shutil.rmtree, temporary, True) if temporary else None  # noqa: FBT003
         _open_journals.add(self)
 
@@ -244,6 +247,13 @@ class Journal:
             What could not be written, as an error; None where all is.
         """
         atexit.unregister(self._at_exit)
+        with self._closing:
+            if self._is_closed:
+                return None
+            self._is_closed = True
+            return self._close()
+
+    def _close(self) -> UnwrittenChangesError | None:
         unwritten = self.writer.close() if self._writer is not None else []
         self.areader.close_idle()
         self.reader.close()
@@ -316,6 +326,11 @@ class Journal:
     def _at_exit(self) -> None:
         if self._writer is None or self.is_inherited:
             return
+        # Whoever closes it already, for a manager that nobody has any more, is let finish: two at a time would both
+        # free the same connection of SQLite's.
+        if not self._closing.acquire(timeout=AT_EXIT_PATIENCE_SECONDS) or self._is_closed:
+            return
+        self._is_closed = True
         # A thread that still waits for a lock ends with the process, and its transaction with it.
         if self._writer.close_at_exit(AT_EXIT_PATIENCE_SECONDS):
             if self._door.look() is Displacement.NONE:

@@ -58,7 +58,15 @@ def check(*facts):
 
 def run(program: str, journal: Path) -> str:
     """Run a program with the journal's path as its argument; what it prints."""
-    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(program), str(journal)]
+    # Newer Pythons warn of a fork beside threads, which is what is tried here.
+    command = [
+        sys.executable,
+        "-W",
+        "ignore::DeprecationWarning",
+        "-c",
+        PRELUDE + textwrap.dedent(program),
+        str(journal),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
