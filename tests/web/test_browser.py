@@ -200,7 +200,7 @@ async def test_filters_survive_reload_and_the_back_button(full: Path, page: Page
         await expect(page.locator("td.name .task")).to_have_text(["report"])
         await page.locator("td.name .task").click()
         await page.go_back()
-        await expect(page.get_by_label("Its value")).to_have_value("u1")
+        await expect(page.get_by_label("Its value").first).to_have_value("u1")
 
 
 async def test_it_works_without_javascript(full: Path, browser: Browser) -> None:
