@@ -103,8 +103,8 @@ class Tasks(ClientExtension):
 
 
 async def unused(_handle: Handle, _context: ClaimContext) -> CallToolResult:
-    """Resolve a handle within a call: this client keeps it instead."""
-    raise NotImplementedError
+    """Resolve a handle within a call: this client keeps it instead, as it says at each call."""
+    raise AssertionError("a handle was to be resolved within its call, which this client never asks for")
 
 
 async def fetch(address: str, notes: Path) -> None:

@@ -207,7 +207,7 @@ def _forgotten(session: Session) -> None:
 
 
 def _close_in_time(session: Session) -> None:
-    # Until then its tasks run on.
+    # Until then its tasks run on; a loop tells nobody that it is closed.
     while not session.loop.is_closed():
         time.sleep(LOOK_SECONDS)
     try:

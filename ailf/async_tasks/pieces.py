@@ -96,6 +96,7 @@ def encode_in_pieces(value: Any) -> str:
         for number, piece in enumerate(_pieces(value, [])):
             pieces.append(escape_surrogates(piece))
             if not number % PIECES_A_TURN:
+                # Other threads, the event loop's among them, get Python's lock now.
                 time.sleep(TURN_SECONDS)
     except RuntimeError as error:
         if isinstance(error, RecursionError):

@@ -220,6 +220,7 @@ class Transport(filesystem.Transport):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise TimeoutError from None
+                # Files in a folder wake nobody, on whatever system.
                 time.sleep(min(self._pause, left))
                 self._pause = min(self.polling_interval, self._pause * GROWTH)
             else:

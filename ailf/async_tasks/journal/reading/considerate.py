@@ -41,6 +41,7 @@ class Values(Generic[T]):
         # Not returned: aiosqlite's thread holds on to what it was given last, until it is asked again.
         found.append(self._made(row))
         if not len(found) % VALUES_A_TURN:
+            # Other threads, the event loop's among them, get Python's lock now, and not when it is taken away.
             time.sleep(TURN_SECONDS)
             if len(found) >= MANY_VALUES and not self._holds_off:
                 self._holds_off = True

@@ -76,6 +76,7 @@ class Reader:
             if answer is not None:
                 return answer[0]
             while not self._is_ready() and time.monotonic() < until:
+                # The writer's thread opens it anew, and tells nobody: a read takes no lock to be woken by.
                 time.sleep(READY_LOOK_SECONDS)
 
     def _once(self, question: Callable[[sqlite3.Connection], T], *, is_last: bool) -> tuple[T] | None:

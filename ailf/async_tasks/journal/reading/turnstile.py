@@ -8,6 +8,7 @@ PATIENCE_SECONDS = 2.0
 """How long a read waits for a journal that is being opened anew, and how long that waits for the reads."""
 
 LOOK_SECONDS = 0.001
+"""How often whoever waits here looks: there is no lock, and so nothing that could wake it."""
 
 
 class Turnstile:

@@ -213,6 +213,7 @@ class Writer:
             except BaseException as raised:  # noqa: BLE001 - the thread outlives whatever happens in it
                 # What comes on top of it must not end the thread either: it is tried again.
                 if error is not None:
+                    # What went wrong goes wrong again: without a pause that would take a whole core.
                     time.sleep(FIRST_RETRY_SECONDS)
                 error = error or raised
         for _ in range(LAST_TRIES):

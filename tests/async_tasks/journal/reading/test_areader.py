@@ -124,6 +124,7 @@ def test_a_loop_that_is_closed_in_the_middle_of_a_read_leaves_no_error_behind(jo
         task.cancel()
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
+    # Polled without a loop, which is closed.
     until = time.monotonic() + PATIENCE_SECONDS
     while threading.active_count() > threads and time.monotonic() < until:
         time.sleep(0.01)
