@@ -10,6 +10,7 @@ import pytest
 
 from ailf.async_tasks import History, Observer, Outcome, TaskManager, TaskStatus
 from ailf.async_tasks.guard import guarded
+from ailf.async_tasks.running import LiveTask
 from ailf.errors import AilfError, JournalError, TaskFailedError
 from tests.conftest import PATIENCE_SECONDS, until
 
@@ -258,3 +259,47 @@ def test_what_ends_the_program_goes_through_the_guard_and_nothing_else() -> None
 
     with pytest.raises(SystemExit):
         guarded(quit_)
+
+
+async def test_a_start_without_memory_fails_its_task_alone(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task whose start could not be recorded ends from where the journal has it, and whoever waits hears of it."""
+    now, refused = LiveTask.now, ["queued"]
+
+    def without_memory(task: LiveTask) -> int:
+        if task.id in refused:
+            refused.remove(task.id)
+            raise MemoryError
+        return now(task)
+
+    monkeypatch.setattr(LiveTask, "now", without_memory)
+    async with TaskManager(journal, max_concurrency=1) as manager:
+        gate = asyncio.Event()
+        await manager.submit(gate.wait(), task_id="first")
+        await manager.submit(number(1), task_id="queued")
+        gate.set()
+        with pytest.raises(TaskFailedError, match="MemoryError"):
+            await manager.result("queued", PATIENCE_SECONDS)
+        assert await manager.result(await manager.submit(number(2)), PATIENCE_SECONDS) == 2
+
+
+async def test_a_cancellation_without_memory_leaves_its_task_in_the_queue(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call raises, and the task that waits for a slot gets it as if nobody had called."""
+    now, refused = LiveTask.now, ["queued"]
+
+    def without_memory(task: LiveTask) -> int:
+        if task.id in refused:
+            refused.remove(task.id)
+            raise MemoryError
+        return now(task)
+
+    async with TaskManager(journal, max_concurrency=1) as manager:
+        gate = asyncio.Event()
+        await manager.submit(gate.wait(), task_id="first")
+        await manager.submit(number(1), task_id="queued")
+        monkeypatch.setattr(LiveTask, "now", without_memory)
+        with pytest.raises(MemoryError):
+            await manager.cancel_task("queued")
+        gate.set()
+        assert await manager.result("queued", PATIENCE_SECONDS) == 1

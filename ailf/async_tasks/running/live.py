@@ -278,6 +278,8 @@ class LiveTasks:
         except PROGRAM_ENDS:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the task ended
+            # Its start was not recorded: it ends as the journal has it.
+            task.status = TaskStatus.PENDING
             task.job.discard()
             self._end(task, failed(error))
 
@@ -356,10 +358,11 @@ class LiveTasks:
         if task.phase is Phase.RUNNING:
             task.cancel(reason)
         else:
-            # Not a line of it has run: its end is recorded behind its submission, committed or not.
+            # Not a line of it has run: its end is recorded behind its submission, committed or not. First of all:
+            # where that cannot be, it waits on.
+            self._end(task, Outcome(TaskStatus.CANCELLED, reason))
             self.turns.leave(task)
             task.job.discard()
-            self._end(task, Outcome(TaskStatus.CANCELLED, reason))
 
     async def _end_with_large_result(self, task: LiveTask, outcome: Outcome) -> Outcome:
         """The same as ``_end``, with the result put into words in a thread first.
