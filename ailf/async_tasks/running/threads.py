@@ -71,7 +71,11 @@ class Threads:
         loop = asyncio.get_running_loop()
         call = Call(function, loop.create_future())
         self._waiting[call] = None
-        self._begin(loop)
+        try:
+            self._begin(loop)
+        except BaseException:
+            self._waiting.pop(call, None)
+            raise
         try:
             return await call.answer
         except asyncio.CancelledError:
@@ -86,8 +90,10 @@ class Threads:
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiting and self._busy < self._most:
+            # The worker first: where there is no memory for one, the call waits on.
+            worker = self._idle.pop() if self._idle else self._started(loop)
             call, _ = self._waiting.popitem(last=False)
-            worker = call.worker = self._idle.pop() if self._idle else self._started(loop)
+            call.worker = worker
             self._busy += 1
             worker.calls.put(call)
 
@@ -109,13 +115,13 @@ class Threads:
             worker.calls.put(None)
         else:
             self._idle.append(worker)
+        # Whoever waits for this one first: they have their answer, whatever becomes of the next.
+        if not call.answer.done():
+            if error is None:
+                call.answer.set_result(value)
+            else:
+                call.answer.set_exception(error)
         self._begin(loop)
-        if call.answer.done():
-            return
-        if error is None:
-            call.answer.set_result(value)
-        else:
-            call.answer.set_exception(error)
 
     def _give_up(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
         """Let a thread go its own way, unless it has come back meanwhile."""

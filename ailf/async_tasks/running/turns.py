@@ -57,13 +57,21 @@ class Turns:
     def _take(self, task: LiveTask) -> None:
         task.has_slot = True
         task.status = TaskStatus.RUNNING
-        task.enter(Phase.STARTING)
+        if task.phase is not Phase.STARTING:
+            task.enter(Phase.STARTING)
+
+    def _have_begin(self, task: LiveTask) -> None:
+        self._take(task)
+        self._begin(task)
 
     def _fill(self) -> None:
         for entry in self._slots.admitted():
             if isinstance(entry, LiveTask):
-                self._take(entry)
-                self._begin(entry)
+                try:
+                    self._have_begin(entry)
+                except MemoryError:
+                    # Nobody else knows of it any more: it is out of the queue, and has a slot.
+                    self._have_begin(entry)
             elif entry.done():
                 self._slots.give_back()
             else:
